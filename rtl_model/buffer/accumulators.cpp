@@ -1,0 +1,131 @@
+// The accumulator memory: rows of partial sums of a fixed physical width.
+#include "buffer/accumulators.h"
+
+#include <algorithm>
+#include <string>
+
+namespace wagesim::rtl {
+
+Accumulators::Accumulators(std::int64_t rows, std::int64_t columns, int bits, Overflow overflow)
+    : rows_(rows),
+      columns_(columns),
+      bits_(bits),
+      overflow_(overflow),
+      values_(static_cast<std::size_t>(rows * columns)),
+      overflowed_(static_cast<std::size_t>(rows * columns)),
+      held_(static_cast<std::size_t>(rows)) {}
+
+// An exact sum (of a value of the width and a 48-bit one at most: it fits 64 bits) to the width.
+std::int64_t Accumulators::fit(std::int64_t exact) const {
+    const int unused = 64 - bits_;
+    if (overflow_ == Overflow::wrap)
+        return static_cast<std::int64_t>(static_cast<std::uint64_t>(exact) << unused) >> unused;
+    const std::int64_t maximum = (std::int64_t{1} << (bits_ - 1)) - 1;
+    const std::int64_t minimum = overflow_ == Overflow::full ? -maximum - 1 : -maximum;
+    return std::clamp(exact, minimum, maximum);
+}
+
+void Accumulators::require_row(std::int64_t row, std::int64_t columns) const {
+    if (row < 0 || row >= rows_ || columns < 0 || columns > columns_)
+        throw MachineError("accumulators: " + std::to_string(columns) + " columns of row " +
+                           std::to_string(row) + " are outside " + std::to_string(rows_) +
+                           " rows of " + std::to_string(columns_));
+}
+
+void Accumulators::require_held(std::int64_t row, std::int64_t columns) const {
+    require_row(row, columns);
+    const std::int64_t held = held_[static_cast<std::size_t>(row)];
+    if (columns > held)
+        throw MachineError("accumulators: row " + std::to_string(row) + " column " +
+                           std::to_string(held) + " is used, but no command started it");
+}
+
+void Accumulators::start(std::int64_t row, std::int64_t columns, const std::int64_t* initial) {
+    require_row(row, columns);
+    held_[static_cast<std::size_t>(row)] = columns;
+    std::int64_t* values = values_.data() + row * columns_;
+    std::uint8_t* overflowed = overflowed_.data() + row * columns_;
+    for (std::int64_t c = 0; c < columns; ++c) {
+        const std::int64_t exact = initial == nullptr ? 0 : initial[c];
+        values[c] = fit(exact);
+        overflowed[c] = values[c] != exact;
+    }
+    if (watch_ != nullptr) watch_->on_write(row * columns_, columns_);
+}
+
+void Accumulators::add(std::int64_t row, std::int64_t column, std::int64_t sum) {
+    require_held(row, column + 1);
+    const auto i = static_cast<std::size_t>(row * columns_ + column);
+    if (watch_ != nullptr) watch_->on_read(row * columns_ + column, 1);
+    const std::int64_t exact = values_[i] + sum;
+    values_[i] = fit(exact);
+    overflowed_[i] = static_cast<std::uint8_t>(overflowed_[i] | (values_[i] != exact));
+}
+
+template <class Sum>
+void Accumulators::add_sums(std::int64_t row, std::int64_t columns, const Sum* sums, bool begin,
+                            const std::int64_t* bias) {
+    if (begin) {
+        start(row, columns, bias);
+    } else {
+        require_held(row, columns);
+        if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
+    }
+    std::int64_t* values = values_.data() + row * columns_;
+    std::uint8_t* overflowed = overflowed_.data() + row * columns_;
+    // An exact sum fits the width if it is in [-2^(bits-1), 2^(bits-1)): one test over the row,
+    // because it nearly always does.
+    const std::uint64_t half = std::uint64_t{1} << (bits_ - 1);
+    std::uint64_t beyond = 0;
+    for (std::int64_t c = 0; c < columns; ++c) {
+        values[c] += sums[c];
+        beyond |= (static_cast<std::uint64_t>(values[c]) + half) >> bits_;
+    }
+    if (beyond == 0 && overflow_ != Overflow::saturate) return;
+    for (std::int64_t c = 0; c < columns; ++c) {
+        const std::int64_t exact = values[c];
+        values[c] = fit(exact);
+        overflowed[c] = static_cast<std::uint8_t>(overflowed[c] | (values[c] != exact));
+    }
+}
+
+template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int32_t*, bool,
+                                     const std::int64_t*);
+template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int64_t*, bool,
+                                     const std::int64_t*);
+
+std::int64_t Accumulators::value(std::int64_t row, std::int64_t column) const {
+    require_held(row, column + 1);
+    if (watch_ != nullptr) watch_->on_read(row * columns_ + column, 1);
+    return values_[static_cast<std::size_t>(row * columns_ + column)];
+}
+
+const std::int64_t* Accumulators::read_row(std::int64_t row, std::int64_t columns) const {
+    require_held(row, columns);
+    if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
+    return values_.data() + row * columns_;
+}
+
+bool Accumulators::overflowed(std::int64_t row, std::int64_t column) const {
+    require_held(row, column + 1);
+    return overflowed_[static_cast<std::size_t>(row * columns_ + column)] != 0;
+}
+
+void Accumulators::forget() {
+    std::fill(held_.begin(), held_.end(), 0);
+    if (watch_ != nullptr) watch_->on_forget();
+}
+
+bool Accumulators::flip(std::int64_t address, int bit) {
+    const std::int64_t element = address / bytes_per_element;
+    const int place = static_cast<int>(address % bytes_per_element) * 8 + (bit & 7);
+    if (address < 0 || element >= rows_ * columns_ || place >= bits_) return false;
+    if (element % columns_ >= held_[static_cast<std::size_t>(element / columns_)]) return false;
+    auto& value = values_[static_cast<std::size_t>(element)];
+    const auto flipped = static_cast<std::uint64_t>(value) ^ (std::uint64_t{1} << place);
+    const int unused = 64 - bits_;
+    value = static_cast<std::int64_t>(flipped << unused) >> unused;
+    return true;
+}
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,74 @@
+// The accumulator memory: rows of partial sums of a fixed physical width.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "buffer/buffer.h"
+#include "buffer/injection.h"
+#include "wagesim/format/format.h"
+
+namespace wagesim::rtl {
+
+/// `rows` x `columns` sums of `bits` bits. Every addition wraps or saturates at that width
+/// (docs/datapath.md, accumulation); an element whose addition did so stays marked until it is
+/// started again.
+class Accumulators {
+public:
+    Accumulators(std::int64_t rows, std::int64_t columns, int bits, Overflow overflow);
+
+    std::int64_t rows() const { return rows_; }
+    std::int64_t columns() const { return columns_; }
+    int bits() const { return bits_; }
+
+    /// Columns [0, columns) of the row take their first value (null: 0); the others hold nothing.
+    /// An initial value beyond the width is brought to it, and marked.
+    void start(std::int64_t row, std::int64_t columns, const std::int64_t* initial);
+    void add(std::int64_t row, std::int64_t column, std::int64_t sum);
+    /// The array's way: one addition to each of the row's first `columns` columns, after starting
+    /// the row from `bias` (null: 0) if `start`.
+    void add_row(std::int64_t row, std::int64_t columns, const std::int32_t* sums, bool start,
+                 const std::int64_t* bias) {
+        add_sums(row, columns, sums, start, bias);
+    }
+    void add_row(std::int64_t row, std::int64_t columns, const std::int64_t* sums, bool start,
+                 const std::int64_t* bias) {
+        add_sums(row, columns, sums, start, bias);
+    }
+
+    /// The sum, sign-extended. Throws MachineError naming row and column if it was never started.
+    std::int64_t value(std::int64_t row, std::int64_t column) const;
+    /// The row's first `columns` sums, until the next change.
+    const std::int64_t* read_row(std::int64_t row, std::int64_t columns) const;
+    /// An addition since its start wrapped or saturated.
+    bool overflowed(std::int64_t row, std::int64_t column) const;
+    const std::uint8_t* overflowed_row(std::int64_t row) const {
+        return overflowed_.data() + row * columns_;
+    }
+
+    void forget();
+    /// Address as in Injection. False where the element, or that bit of it, holds no data.
+    bool flip(std::int64_t address, int bit);
+    /// Watches the element of the byte: address = row * columns + column.
+    void watch(FlipWatch* watch) { watch_ = watch; }
+
+    static constexpr std::int64_t bytes_per_element = 5;
+
+private:
+    template <class Sum>
+    void add_sums(std::int64_t row, std::int64_t columns, const Sum* sums, bool start,
+                  const std::int64_t* bias);
+    std::int64_t fit(std::int64_t exact) const;
+    void require_row(std::int64_t row, std::int64_t columns) const;
+    void require_held(std::int64_t row, std::int64_t columns) const;
+
+    std::int64_t rows_, columns_;
+    int bits_;
+    Overflow overflow_;
+    std::vector<std::int64_t> values_;
+    std::vector<std::uint8_t> overflowed_;  // one byte an element, 0 or 1
+    std::vector<std::int64_t> held_;        // per row: its first so many columns hold data
+    FlipWatch* watch_ = nullptr;
+};
+
+}  // namespace wagesim::rtl

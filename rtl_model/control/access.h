@@ -1,0 +1,31 @@
+// Which memory bytes a command touches: for bank claims, waves and the traffic report.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "wagesim/network/datapath.h"
+#include "wagesim/program/command.h"
+
+namespace wagesim::rtl {
+
+/// One operand or result. The bytes lie in [first, end) (accumulators: 5 an element, row-major);
+/// `bytes` counts what crosses the memory's port, an element as often as it is used: a GEMM's
+/// operands once per row streamed and K index (zeros of the padding included), a POOL's once per
+/// window.
+struct Access {
+    Space space = Space::activations;
+    bool is_write = false;
+    std::int64_t first = 0, end = 0;
+    std::int64_t bytes = 0;
+};
+
+std::vector<Access> accesses_of(const Command& command, const MachineConfig& config);
+
+/// PE slots of the rows a GEMM streams: those with a MAC, and the rest (R x C a row in all).
+struct PeSlots {
+    std::int64_t macs = 0, padding = 0;
+};
+PeSlots slots_of(const Command& command, const MachineConfig& config);
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,54 @@
+// Who holds which bank of the activation buffer, and until when.
+#include "control/bank_claims.h"
+
+#include <algorithm>
+
+#include "buffer/buffer.h"
+
+namespace wagesim::rtl {
+
+BankClaims::BankClaims(const MachineConfig& config)
+    : bank_bytes_(
+          std::max<std::int64_t>(1, config.activation_buffer_bytes / config.activation_banks)),
+      bank_count_(static_cast<std::size_t>(config.activation_banks)) {
+    for (Holder& holder : holders_) holder.banks.resize(bank_count_);
+}
+
+void BankClaims::claim(Unit unit, const std::string& what, const std::vector<Access>& accesses,
+                       std::int64_t now, std::int64_t until) {
+    Holder& own = holders_[static_cast<std::size_t>(unit)];
+    own.banks.assign(bank_count_, false);
+    for (const Access& access : accesses) {
+        if (access.space != Space::activations) continue;
+        // What leaves the buffer is the buffer's error, not a bank's.
+        const std::int64_t first = std::max<std::int64_t>(0, access.first) / bank_bytes_;
+        const std::int64_t last =
+            std::min((access.end - 1) / bank_bytes_, static_cast<std::int64_t>(bank_count_) - 1);
+        for (std::int64_t bank = first; bank <= last; ++bank)
+            own.banks[static_cast<std::size_t>(bank)] = true;
+    }
+    own.what = what;
+    own.until = until;
+    require_alone(static_cast<std::size_t>(unit), now);
+}
+
+void BankClaims::extend(Unit unit, std::int64_t now, std::int64_t until) {
+    holders_[static_cast<std::size_t>(unit)].until = until;
+    require_alone(static_cast<std::size_t>(unit), now);
+}
+
+void BankClaims::require_alone(std::size_t unit, std::int64_t now) const {
+    const Holder& own = holders_[unit];
+    if (own.until <= now) return;
+    for (std::size_t i = 0; i < holders_.size(); ++i) {
+        const Holder& other = holders_[i];
+        if (i == unit || other.until <= now) continue;
+        for (std::size_t bank = 0; bank < bank_count_; ++bank)
+            if (own.banks[bank] && other.banks[bank])
+                throw MachineError("activations: bank " + std::to_string(bank) +
+                                   " is used by two commands in cycle " + std::to_string(now) +
+                                   ": " + other.what + " and " + own.what);
+    }
+}
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,24 @@
+// The one clock: cycles as SystemC time. No clock process exists; threads wait for whole cycles.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <systemc>
+
+namespace wagesim::rtl {
+
+/// A unit's thread also runs what watches it (the probe).
+inline constexpr std::size_t thread_stack_bytes = std::size_t{1} << 20;
+
+/// SystemC's time of so many cycles. A cycle is shown as 1 ns; `clock_hz` only prints seconds.
+inline sc_core::sc_time cycles(std::int64_t count) {
+    static const sc_dt::uint64 period = sc_core::sc_time(1, sc_core::SC_NS).value();
+    return sc_core::sc_time::from_value(static_cast<sc_dt::uint64>(count) * period);
+}
+
+/// The present cycle, since the first run's start.
+inline std::int64_t present_cycle() {
+    return static_cast<std::int64_t>(sc_core::sc_time_stamp().value() / cycles(1).value());
+}
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,32 @@
+// What a unit's shell asks of the part that does the work.
+#pragma once
+
+#include <cstdint>
+
+#include "wagesim/program/command.h"
+#include "wagesim/program/probe.h"
+
+namespace wagesim::rtl {
+
+/// How long a command takes, in cycles (docs/cycles.md).
+struct Work {
+    std::int64_t busy = 0;     ///< from its start until the unit may start the next
+    std::int64_t latency = 0;  ///< from then until its results are there and its tokens given
+    std::int64_t swap = -1;    ///< from its start until `gives_at_swap`; -1: it has none
+};
+
+/// Executes the commands of one unit. All effects (reads, writes, taps) happen inside execute(),
+/// at the start cycle: the tokens keep everyone else away until the command is done.
+class Executor {
+public:
+    virtual ~Executor() = default;
+    /// index: in the program; start: the present cycle.
+    virtual Work execute(const Command& command, std::int64_t index, std::int64_t start) = 0;
+};
+
+/// Who watches: set for the duration of a run, null when nobody does.
+struct Watch {
+    Probe* probe = nullptr;
+};
+
+}  // namespace wagesim::rtl

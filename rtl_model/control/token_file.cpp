@@ -1,0 +1,72 @@
+// The tokens of the running program: counting semaphores between units.
+#include "control/token_file.h"
+
+#include <algorithm>
+
+#include "buffer/buffer.h"
+
+namespace wagesim::rtl {
+
+namespace {
+
+void become(std::vector<int>& owners, Token token, const Command& command, std::size_t index,
+            const Program& program, const char* role) {
+    const std::string where = "command " + std::to_string(index) + " " + mnemonic(command);
+    if (token >= owners.size())
+        throw MachineError(where + " names token " + std::to_string(token) +
+                           ", but the program has " + std::to_string(owners.size()));
+    int& owner = owners[token];
+    const int unit = static_cast<int>(command.unit);
+    if (owner >= 0 && owner != unit)
+        throw MachineError(where + ": token '" + program.tokens[token].name + "' has two " + role +
+                           " units, " + std::string(to_string(static_cast<Unit>(owner))) + " and " +
+                           std::string(to_string(command.unit)));
+    owner = unit;
+}
+
+}  // namespace
+
+void TokenFile::load(const Program& program) {
+    waiters_.assign(program.tokens.size(), nobody);
+    std::vector<int> givers(program.tokens.size(), nobody);
+    for (std::size_t i = 0; i < program.commands.size(); ++i) {
+        const Command& command = program.commands[i];
+        if (std::holds_alternative<Fence>(command.operands) &&
+            !(command.waits.empty() && command.gives.empty()))
+            throw MachineError("command " + std::to_string(i) + " FENCE has tokens");
+        for (const Token token : command.waits)
+            become(waiters_, token, command, i, program, "waiting");
+        for (const Token token : command.gives)
+            become(givers, token, command, i, program, "giving");
+        if (const auto* gemm = std::get_if<Gemm>(&command.operands))
+            for (const Token token : gemm->gives_at_swap)
+                become(givers, token, command, i, program, "giving");
+    }
+    infos_ = &program.tokens;
+    counts_.clear();
+    for (const TokenInfo& info : program.tokens) counts_.push_back(info.initial);
+}
+
+const TokenInfo* TokenFile::lacking(const std::vector<Token>& waits) const {
+    for (std::size_t i = 0; i < waits.size(); ++i) {
+        // A token may stand in the list more than once.
+        const auto end = waits.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+        if (counts_[waits[i]] < std::count(waits.begin(), end, waits[i]))
+            return &(*infos_)[waits[i]];
+    }
+    return nullptr;
+}
+
+void TokenFile::take(const std::vector<Token>& waits) {
+    for (const Token token : waits) --counts_[token];
+}
+
+void TokenFile::give(const std::vector<Token>& gives) {
+    for (const Token token : gives) {
+        ++counts_[token];
+        if (waiters_[token] != nobody)
+            given_[static_cast<std::size_t>(waiters_[token])].notify(sc_core::SC_ZERO_TIME);
+    }
+}
+
+}  // namespace wagesim::rtl

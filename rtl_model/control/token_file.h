@@ -1,0 +1,38 @@
+// The tokens of the running program: counting semaphores between units.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <systemc>
+#include <vector>
+
+#include "control/interfaces.h"
+
+namespace wagesim::rtl {
+
+class TokenFile : public sc_core::sc_module, public TokenPort {
+public:
+    explicit TokenFile(const sc_core::sc_module_name& name) : sc_module(name) {}
+
+    /// Every token at its initial count. Throws MachineError if a command names a token that the
+    /// program lacks, or a token has two waiting or two giving units, or a FENCE has one.
+    void load(const Program& program);
+
+    const TokenInfo* lacking(const std::vector<Token>& waits) const override;
+    void take(const std::vector<Token>& waits) override;
+    void give(const std::vector<Token>& gives) override;
+    const sc_core::sc_event& given(Unit unit) const override {
+        return given_[static_cast<std::size_t>(unit)];
+    }
+
+private:
+    static constexpr int nobody = -1;
+
+    const std::vector<TokenInfo>* infos_ = nullptr;
+    std::vector<std::int64_t> counts_;
+    std::vector<int> waiters_;  // the unit that waits for each token
+    std::array<sc_core::sc_event, unit_count> given_;
+};
+
+}  // namespace wagesim::rtl

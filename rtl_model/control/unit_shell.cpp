@@ -1,0 +1,145 @@
+// What every execution unit has in common: its queue, its tokens, its stalls.
+#include "control/unit_shell.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "control/clock.h"
+
+namespace wagesim::rtl {
+
+UnitShell::UnitShell(const sc_core::sc_module_name& name, Unit unit, const UnitServices& services)
+    : sc_module(name),
+      services_(services),
+      unit_(unit),
+      stalls_(services.stall_seed, static_cast<std::uint32_t>(unit)) {
+    SC_HAS_PROCESS(UnitShell);
+    SC_THREAD(run);
+    set_stack_size(thread_stack_bytes);
+    SC_METHOD(hand_out);
+    sensitive << due_;
+    dont_initialize();
+}
+
+std::int64_t UnitShell::now() { return present_cycle(); }
+
+void UnitShell::begin_run(std::int64_t cycle) {
+    free_ = cycle;
+    busy_cycles_ = 0;
+}
+
+std::string UnitShell::describe(const Issued& issued) const {
+    return "command " + std::to_string(issued.index) + " " + mnemonic(*issued.command);
+}
+
+std::string UnitShell::waiting() const {
+    const Issued* head = commands->head();
+    if (head == nullptr) return {};
+    const TokenInfo* token = tokens->lacking(head->command->waits);
+    return std::string(to_string(unit_)) + ": " + describe(*head) +
+           (token == nullptr ? "" : " waits for token '" + token->name + "'");
+}
+
+void UnitShell::run() {
+    try {
+        for (;;) execute_next();
+    } catch (const sc_core::sc_unwind_exception&) {
+        throw;
+    } catch (...) {
+        control->failed(std::current_exception());
+    }
+}
+
+void UnitShell::execute_next() {
+    while (commands->head() == nullptr) wait(commands->pushed());
+    current_ = *commands->head();
+    const Command& command = *current_.command;
+    retired_ = Retired{};
+    retired_.command = current_.index;
+    retired_.issued = current_.cycle;
+    retired_.stalls[static_cast<std::size_t>(StallCause::control)] =
+        std::max<std::int64_t>(0, current_.cycle - free_);
+    wait_for_tokens(command);
+    if (const std::int64_t delay = stalls_.draw(4, 8); delay > 0) {
+        stall(StallCause::backpressure);
+        wait(cycles(delay));
+        retired_.stalls[static_cast<std::size_t>(StallCause::backpressure)] += delay;
+    }
+    tokens->take(command.waits);
+    commands->pop();
+
+    const std::int64_t start = now();
+    retired_.started = start;
+    accesses_ = accesses_of(command, services_.config);
+    if (services_.waves != nullptr) {
+        services_.waves->stalled(unit_, start, "none");
+        services_.waves->started(unit_, start, current_.index, command, accesses_);
+    }
+    acts(current_.index);
+    carry_out(current_);
+    free_ = now();
+    busy_cycles_ += free_ - start;
+    if (services_.waves != nullptr) {
+        services_.waves->ended(unit_, free_);
+        services_.waves->stalled(unit_, free_, to_string(StallCause::control));
+    }
+}
+
+void UnitShell::wait_for_tokens(const Command& command) {
+    while (const TokenInfo* token = tokens->lacking(command.waits)) {
+        const std::int64_t since = now();
+        stall(token->cause);
+        wait(tokens->given(unit_));
+        retired_.stalls[static_cast<std::size_t>(token->cause)] += now() - since;
+    }
+}
+
+void UnitShell::stall(StallCause cause) {
+    if (services_.waves != nullptr) services_.waves->stalled(unit_, now(), to_string(cause));
+}
+
+void UnitShell::complete_at(std::int64_t cycle) {
+    retired_.finished = cycle;
+    push({cycle, gifts_made_++, &current_.command->gives, true, retired_});
+}
+
+void UnitShell::give_at(std::int64_t cycle, const std::vector<Token>& tokens_given) {
+    push({cycle, gifts_made_++, &tokens_given, false, {}});
+}
+
+void UnitShell::push(Gift gift) {
+    gifts_.push(std::move(gift));
+    const std::int64_t ahead = gifts_.top().cycle - now();
+    due_.notify(cycles(std::max<std::int64_t>(0, ahead)));
+}
+
+void UnitShell::hand_out() {
+    try {
+        while (!gifts_.empty() && gifts_.top().cycle <= now()) {
+            const Gift gift = gifts_.top();
+            gifts_.pop();
+            tokens->give(*gift.tokens);
+            if (gift.retires) control->retired(gift.retired);
+        }
+        if (!gifts_.empty()) due_.notify(cycles(gifts_.top().cycle - now()));
+    } catch (...) {
+        control->failed(std::current_exception());
+    }
+}
+
+ComputeUnit::ComputeUnit(const sc_core::sc_module_name& name, Unit unit,
+                         const UnitServices& services, Executor& executor)
+    : UnitShell(name, unit, services), executor_(executor) {}
+
+void ComputeUnit::carry_out(const Issued& issued) {
+    const std::int64_t start = now();
+    const Work work = executor_.execute(*issued.command, issued.index, start);
+    services_.claims.claim(unit_, describe(issued), accesses_, start, start + work.busy);
+    if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))
+        if (!gemm->gives_at_swap.empty() && work.swap >= 0)
+            give_at(start + work.swap, gemm->gives_at_swap);
+    complete_at(start + work.busy + work.latency);
+    if (work.busy > 0) wait(cycles(work.busy));
+}
+
+}  // namespace wagesim::rtl

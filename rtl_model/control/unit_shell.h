@@ -1,0 +1,102 @@
+// What every execution unit has in common: its queue, its tokens, its stalls.
+#pragma once
+
+#include <cstdint>
+#include <queue>
+#include <string>
+#include <systemc>
+#include <vector>
+
+#include "buffer/injection.h"
+#include "control/bank_claims.h"
+#include "control/executor.h"
+#include "control/interfaces.h"
+#include "control/random.h"
+#include "control/waves.h"
+
+namespace wagesim::rtl {
+
+/// What the units of a machine share besides their ports.
+struct UnitServices {
+    const MachineConfig& config;
+    Actor& actor;
+    BankClaims& claims;
+    Waves* waves = nullptr;  ///< null: nobody watches
+    std::uint32_t stall_seed = 0;
+};
+
+/// Takes commands in order, waits for their tokens, has them carried out, and gives their tokens
+/// (docs/cycles.md, a command's life).
+class UnitShell : public sc_core::sc_module {
+public:
+    sc_core::sc_port<CommandSource> commands{"commands"};
+    sc_core::sc_port<TokenPort> tokens{"tokens"};
+    sc_core::sc_port<ControlPort> control{"control"};
+
+    UnitShell(const sc_core::sc_module_name& name, Unit unit, const UnitServices& services);
+
+    /// Idle before this cycle is no stall, and busy cycles count from here on.
+    void begin_run(std::int64_t now);
+    std::int64_t busy_cycles() const { return busy_cycles_; }  ///< since begin_run
+    /// What the command at the head waits for; empty: there is none.
+    std::string waiting() const;
+
+protected:
+    /// Does the command's work, from the present cycle (its start) on, and returns in the cycle in
+    /// which the unit is free. Calls complete_at once before.
+    virtual void carry_out(const Issued& issued) = 0;
+
+    /// The command is done (tokens given, retired) in this cycle, or at once.
+    void complete_at(std::int64_t cycle);
+    /// Gives these in that cycle.
+    void give_at(std::int64_t cycle, const std::vector<Token>& tokens);
+    void acts(std::int64_t command) const { services_.actor = {command, now()}; }
+    static std::int64_t now();
+
+    const UnitServices services_;
+    const Unit unit_;
+    std::vector<Access> accesses_;  // of the command that is carried out
+
+    std::string describe(const Issued& issued) const;
+
+private:
+    struct Gift {
+        std::int64_t cycle = 0;
+        std::int64_t order = 0;  // of equal cycles, the first scheduled comes first
+        const std::vector<Token>* tokens = nullptr;
+        bool retires = false;
+        Retired retired;
+        bool operator<(const Gift& other) const {  // for a queue with the earliest on top
+            return cycle != other.cycle ? cycle > other.cycle : order > other.order;
+        }
+    };
+    void run();
+    void execute_next();
+    void wait_for_tokens(const Command& command);
+    void hand_out();
+    void push(Gift gift);
+    void stall(StallCause cause);
+
+    StallSource stalls_;
+    Issued current_;
+    Retired retired_;  // of current_, so far
+    std::int64_t free_ = 0;
+    std::int64_t busy_cycles_ = 0;
+    std::int64_t gifts_made_ = 0;
+    std::priority_queue<Gift> gifts_;
+    sc_core::sc_event due_{"due"};
+};
+
+/// A unit whose work and duration are an Executor's.
+class ComputeUnit : public UnitShell {
+public:
+    ComputeUnit(const sc_core::sc_module_name& name, Unit unit, const UnitServices& services,
+                Executor& executor);
+
+private:
+    void carry_out(const Issued& issued) override;
+
+    Executor& executor_;
+};
+
+}  // namespace wagesim::rtl

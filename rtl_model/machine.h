@@ -1,0 +1,114 @@
+// The whole accelerator: scheduler, seven units, their memories and the Dram.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <systemc>
+#include <vector>
+
+#include "buffer/injection.h"
+#include "buffer/memories.h"
+#include "control/bank_claims.h"
+#include "control/command_queue.h"
+#include "control/executor.h"
+#include "control/scheduler.h"
+#include "control/token_file.h"
+#include "control/unit_shell.h"
+#include "control/waves.h"
+#include "dma/dma_unit.h"
+#include "dma/dram.h"
+#include "wagesim/network/datapath.h"
+#include "wagesim/program/command.h"
+#include "wagesim/program/probe.h"
+#include "wagesim/trace/wave.h"
+
+namespace wagesim::rtl {
+
+struct MachineOptions {
+    std::uint32_t stall_seed = 0;  ///< random back-pressure; 0: none
+    std::optional<Injection> injection;
+    trace::WaveSink* wave = nullptr;
+};
+
+/// What became of the injected bit.
+struct InjectionFate {
+    bool hit = false;   ///< the byte held data, and one of its bits was inverted
+    std::string story;  ///< one sentence
+};
+
+/// The parts that do the compute units' work.
+struct Executors {
+    std::unique_ptr<Executor> weight_loader, array, drain, vector, update;
+    std::shared_ptr<void> shared;  ///< what they share among themselves: lives as long as they
+};
+using ExecutorFactory = std::function<Executors(const MachineConfig&, Memories&, Watch&)>;
+
+/// Tile fidelity: a command of the array is one wait of its own duration.
+Executors tile_executors(const MachineConfig& config, Memories& memories, Watch& watch);
+
+/// One per process (SystemC elaborates once). Not modelled: refresh and pages of the Dram, the
+/// banks of other buffers than the activations, the host's bus.
+class Machine : public sc_core::sc_module {
+public:
+    Machine(const sc_core::sc_module_name& name, const MachineConfig& config,
+            const MachineOptions& options, const ExecutorFactory& make_executors = tile_executors);
+    ~Machine() override;
+
+    /// The host's access, outside simulated time. Reading a byte that neither the host nor a
+    /// STORE wrote throws MachineError.
+    void write_dram(std::int64_t address, const std::uint8_t* data, std::int64_t bytes);
+    void read_dram(std::int64_t address, std::uint8_t* data, std::int64_t bytes) const;
+
+    /// Of one run. Bytes as counted by accesses_of (control/access.h), by Space.
+    struct Totals {
+        std::int64_t cycles = 0;
+        std::int64_t macs = 0;
+        std::int64_t padding_slots = 0;  ///< PE slots of streamed rows that carry no MAC
+        std::int64_t dram_read_bytes = 0, dram_write_bytes = 0;
+        std::int64_t dram_read_bursts = 0, dram_write_bursts = 0;
+        std::array<std::int64_t, 5> bytes_read{}, bytes_written{};
+        std::array<std::int64_t, unit_count> busy{};
+    };
+    /// Executes a program to its end. May be called again: simulated time and the memories go on,
+    /// and cycles in Retired and Tap are counted since the first run. Throws InputError if the
+    /// program needs more Dram than there is, MachineError if it does the impossible or cannot
+    /// end; after a MachineError (or an exception of the probe) the machine is not usable.
+    Totals run(const Program& program, Probe& probe);
+
+    /// Null if nothing was to be injected.
+    std::optional<InjectionFate> fate() const;
+    std::int64_t cycle() const;
+
+private:
+    void inject();
+    void note_first_touch(const Program& program);
+    std::string deadlock() const;
+
+    const MachineConfig config_;
+    const std::optional<Injection> injection_;
+    Memories memories_;
+    Watch watch_;
+    mutable Actor actor_;
+    BankClaims claims_;
+    std::unique_ptr<Waves> waves_;
+    Executors executors_;
+
+    Dram dram_;
+    TokenFile tokens_;
+    Scheduler scheduler_;
+    std::vector<std::unique_ptr<CommandQueue>> queues_;
+    std::vector<std::unique_ptr<UnitShell>> units_;
+    const DmaUnit* dma_read_ = nullptr;
+    const DmaUnit* dma_write_ = nullptr;
+
+    FlipWatch flip_watch_;
+    bool injection_reached_ = false, injection_hit_ = false;
+    std::string first_touch_;  // the command that flip_watch_ names
+    bool failed_ = false;
+};
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,112 @@
+// POOL: maximum or average of windows over a source tile.
+#include <algorithm>
+#include <string>
+
+#include "vector/bank_ports.h"
+#include "vector/operations.h"
+#include "vector/tile_view.h"
+#include "wagesim/arith/quantize.h"
+
+namespace wagesim::rtl {
+namespace {
+
+/// The image rows (or columns) that the windows of a box touch: [first, end), padding left out.
+struct Span {
+    std::int32_t first = 0, end = 0;
+};
+
+Span span_of(std::int32_t out0, std::int32_t outs, std::int32_t stride, std::int32_t padding,
+             std::int32_t kernel, std::int32_t image) {
+    const std::int32_t first = out0 * stride - padding;
+    const std::int32_t end = (out0 + outs - 1) * stride - padding + kernel;
+    return {std::max(first, 0), std::min(end, image)};
+}
+
+}  // namespace
+
+Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation) {
+    const MachineConfig& config = machinery.config;
+    const Box& box = issue.command.box;
+    const Span rows = span_of(box.h0, box.h, operation.stride_y, operation.padding_h,
+                              operation.kernel_h, operation.image_h);
+    const Span columns = span_of(box.w0, box.w, operation.stride_x, operation.padding_w,
+                                 operation.kernel_w, operation.image_w);
+    if (rows.first < operation.h0 || columns.first < operation.w0)
+        throw MachineError("POOL: a window begins above or left of its source tile");
+    if (rows.first >= rows.end || columns.first >= columns.end)
+        throw MachineError("POOL: windows that hold padding only");
+    if (operation.source.space == Space::accumulators)
+        throw MachineError("POOL: the accumulators have no window port");
+
+    // The part of the source tile that the windows cover.
+    Box covered = box;
+    covered.h = rows.end - rows.first;
+    covered.w = columns.end - columns.first;
+    TileView source = operation.source;
+    source.address += std::int64_t{rows.first - operation.h0} * source.stride_h +
+                      std::int64_t{columns.first - operation.w0} * source.stride_w;
+
+    const std::int64_t area = std::int64_t{operation.kernel_h} * operation.kernel_w;
+    const std::int64_t extent =
+        (covered.n - 1) * source.stride_n + (covered.h - 1) * source.stride_h +
+        (covered.w - 1) * source.stride_w + std::int64_t{covered.c} * source.bytes;
+    BankPorts ports(config);
+    ports.move(source.space, source.address, extent, area * box.size() * source.bytes);
+    ports.move(operation.destination, box);
+    const Work work{
+        std::max(area * box.pixels() * ceil_divide(box.c, config.vector_lanes), ports.cycles()),
+        config.vector_depth_cycles, -1};
+    const Moment moment = issue.first_element(work);
+
+    const Quantizer& quantizer = operation.quantizer;
+    const int up = quantizer.format.frac - source.frac;
+    if (!operation.average && up != 0)
+        throw MachineError("POOL: a maximum keeps its codes' frac " + std::to_string(source.frac) +
+                           ", asked for " + std::to_string(quantizer.format.frac));
+    const Wide sum_unit = Wide{1} << std::max(up, 0);
+    const Wide divisor = Wide{area} << std::max(-up, 0);
+
+    const std::vector<std::int64_t> codes = read_tile(machinery.memories, source, covered);
+    std::vector<std::int64_t> out(static_cast<std::size_t>(box.size()));
+    std::vector<std::int64_t> window(static_cast<std::size_t>(box.c));
+    Clips clips;
+    auto result = out.begin();
+    for (std::int32_t n = 0; n < box.n; ++n) {
+        for (std::int32_t oh = box.h0; oh < box.h0 + box.h; ++oh) {
+            for (std::int32_t ow = box.w0; ow < box.w0 + box.w; ++ow) {
+                // Padding never wins; in an average it counts as zeros.
+                std::fill(window.begin(), window.end(), operation.average ? 0 : INT64_MIN);
+                const std::int32_t top = oh * operation.stride_y - operation.padding_h;
+                const std::int32_t left = ow * operation.stride_x - operation.padding_w;
+                const std::int32_t ih_end = std::min(top + operation.kernel_h, rows.end);
+                const std::int32_t iw_end = std::min(left + operation.kernel_w, columns.end);
+                for (std::int32_t ih = std::max(top, 0); ih < ih_end; ++ih) {
+                    for (std::int32_t iw = std::max(left, 0); iw < iw_end; ++iw) {
+                        const std::int64_t pixel =
+                            (std::int64_t{n} * covered.h + (ih - rows.first)) * covered.w +
+                            (iw - columns.first);
+                        const std::int64_t* const from = codes.data() + pixel * box.c;
+                        for (std::size_t c = 0; c < window.size(); ++c)
+                            window[c] = operation.average ? window[c] + from[c]
+                                                          : std::max(window[c], from[c]);
+                    }
+                }
+                if (!operation.average &&
+                    (std::max(top, 0) >= ih_end || std::max(left, 0) >= iw_end))
+                    throw MachineError("POOL: a maximum over padding only");
+                for (const std::int64_t value : window) {
+                    const arith::Quantized pooled =
+                        operation.average ? arith::divide_to(value * sum_unit, divisor, quantizer)
+                                          : arith::requantize(value, source.frac, quantizer);
+                    clips.count(pooled.clipped, quantizer.overflow);
+                    *result++ = pooled.code;
+                }
+            }
+        }
+    }
+    show(machinery, moment, operation.qp, box, quantizer.format, out.data(), clips);
+    write_tile(machinery.memories, operation.destination, box, out);
+    return work;
+}
+
+}  // namespace wagesim::rtl

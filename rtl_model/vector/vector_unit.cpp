@@ -1,0 +1,37 @@
+// The vector unit: batch norm, activation, residual add, pooling.
+#include "vector/vector_unit.h"
+
+#include <variant>
+
+namespace wagesim::rtl {
+namespace {
+
+struct Dispatch {
+    const Machinery& machinery;
+    Issue issue;
+
+    Work operator()(const NormalizeCmd& o) const { return normalize(machinery, issue, o); }
+    Work operator()(const Act& o) const { return activate(machinery, issue, o); }
+    Work operator()(const Add& o) const { return add(machinery, issue, o); }
+    Work operator()(const Pool& o) const { return pool(machinery, issue, o); }
+    Work operator()(const Gather& o) const { return gather(machinery, issue, o); }
+    Work operator()(const Clear& o) const { return clear(machinery, issue, o); }
+    Work operator()(const BnStat& o) const { return batch_norm_statistics(machinery, issue, o); }
+    Work operator()(const BnCoef& o) const { return batch_norm_coefficients(machinery, issue, o); }
+    template <class Other>
+    Work operator()(const Other&) const {
+        throw MachineError("vector unit: command " + std::to_string(issue.index) +
+                           " is another unit's");
+    }
+};
+
+}  // namespace
+
+VectorUnit::VectorUnit(const MachineConfig& config, Memories& memories, Watch& watch)
+    : machinery_{config, memories, watch} {}
+
+Work VectorUnit::execute(const Command& command, std::int64_t index, std::int64_t start) {
+    return std::visit(Dispatch{machinery_, Issue{command, index, start}}, command.operands);
+}
+
+}  // namespace wagesim::rtl

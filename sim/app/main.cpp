@@ -1,0 +1,153 @@
+// The command line. SystemC's library owns main() and calls sc_main().
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <iostream>
+#include <systemc>
+
+#include "compile/compile.h"
+#include "inspect.h"
+#include "machine.h"
+#include "run.h"
+#include "wagesim/error.h"
+#include "wagesim/network/datapath.h"
+#include "wagesim/network/network.h"
+#include "wagesim/version.h"
+
+namespace {
+
+constexpr int exit_finding = 1, exit_bad_input = 2, exit_host_failed = 3;
+
+/// "FROM:TO" in cycles; either side may be empty.
+void parse_window(const std::string& text, wagesim::app::RunOptions& options) {
+    const auto colon = text.find(':');
+    const auto number = [&](const std::string& part, std::int64_t otherwise) {
+        if (part.empty()) return otherwise;
+        std::size_t used = 0;
+        std::int64_t value = -1;
+        try {
+            value = std::stoll(part, &used);
+        } catch (const std::exception&) {
+            used = std::string::npos;
+        }
+        if (used != part.size() || value < 0)
+            throw wagesim::InputError("--wave-window " + text + ": '" + part +
+                                      "' is not a cycle; expected FROM:TO");
+        return value;
+    };
+    if (colon == std::string::npos)
+        throw wagesim::InputError("--wave-window " + text + ": expected FROM:TO in cycles");
+    options.wave_from = number(text.substr(0, colon), options.wave_from);
+    options.wave_to = number(text.substr(colon + 1), options.wave_to);
+    if (options.wave_to <= options.wave_from)
+        throw wagesim::InputError("--wave-window " + text + ": it ends before it begins");
+}
+
+int command_line(int argc, char** argv) {
+    CLI::App app{"wagesim: bit-accurate simulator of an integer accelerator for WAGEUBN networks"};
+    app.set_version_flag("--version", wagesim::version);
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(34);
+
+    wagesim::app::RunOptions options;
+    std::string mode = "infer", fidelity = "tile", window;
+    auto* run = app.add_subcommand("run", "run a network on the simulated machine, every tensor checked");
+    run->add_option("network", options.network, "network file (JSON)")->required();
+    run->add_option("--mode", mode, "what to run")
+        ->check(CLI::IsMember({"infer"}))->capture_default_str();
+    run->add_option("--fidelity", fidelity, "detail of the array")
+        ->check(CLI::IsMember({"tile"}))->capture_default_str();
+    run->add_option("--data", options.data, "directory of IDX files")->capture_default_str();
+    run->add_option("--count", options.count, "test images to run")
+        ->check(CLI::PositiveNumber)->capture_default_str();
+    run->add_option("--batch", options.batch, "images at a time")
+        ->check(CLI::PositiveNumber)->capture_default_str();
+    run->add_option("--weights", options.weights, "master codes (.npz); default: from the seed");
+    run->add_option("--bn", options.batch_norm, "batch-norm statistics; batch updates the running ones")
+        ->check(CLI::IsMember({"running", "batch"}))->capture_default_str();
+    run->add_option("--datapath", options.datapath, "preset or JSON file")->capture_default_str();
+    run->add_option("--golden", options.golden, "the model to check against")
+        ->check(CLI::IsMember({"float64", "float32", "none"}))->capture_default_str();
+    run->add_option("--dump", options.dump,
+                    "tensors for --out: none, mismatch, last, all, or a pattern as 'conv*.y'")
+        ->capture_default_str();
+    run->add_option("--inject", options.inject, "flip one bit: BUFFER:ADDRESS:BIT@CYCLE");
+    run->add_option("--stall-seed", options.stall_seed, "random back-pressure; 0: none")
+        ->capture_default_str();
+    run->add_option("--wave", options.wave, "write a waveform (VCD); a bare name goes into --out");
+    run->add_option("--wave-window", window, "FROM:TO in cycles");
+    run->add_option("--out", options.out, "run directory to write");
+    run->add_option("--seed", options.seed, "of the start weights")->capture_default_str();
+    run->add_option("--threads", options.threads, "of the golden model's matrix products")
+        ->check(CLI::Range(1, 1024))->capture_default_str();
+    run->add_flag("--json", options.json, "print one JSON object");
+    run->add_flag("--quiet", options.quiet, "print nothing but findings");
+
+    std::string network_file, datapath_file = "int8";
+    std::int64_t batch = 1;
+    std::string batch_norm = "running";
+    bool listing = false;
+    auto* compile = app.add_subcommand("compile", "compile a network to the machine's program");
+    compile->add_option("network", network_file, "network file (JSON)")->required();
+    compile->add_option("--datapath", datapath_file, "preset or JSON file")->capture_default_str();
+    compile->add_option("--batch", batch, "images at a time")
+        ->check(CLI::PositiveNumber)->capture_default_str();
+    compile->add_option("--bn", batch_norm, "batch-norm statistics")
+        ->check(CLI::IsMember({"running", "batch"}))->capture_default_str();
+    compile->add_flag("--listing", listing, "print every command with its addresses and tokens");
+
+    std::string preset = "int8";
+    auto* config = app.add_subcommand("config", "print all settings of a datapath as JSON");
+    config->add_option("datapath", preset, "preset or JSON file")->capture_default_str();
+
+    std::string run_a, run_b, tensor, as = "code";
+    auto* show = app.add_subcommand("show", "print a tensor of a run, or a slice of it");
+    show->add_option("run", run_a, "run directory")->required();
+    show->add_option("tensor", tensor, "LAYER.QP, LAYER.QP[n] ... LAYER.QP[n,c,h,w]; none: list them");
+    show->add_option("--as", as, "how to print the codes")
+        ->check(CLI::IsMember({"code", "hex", "real", "bin"}))->capture_default_str();
+    auto* diff = app.add_subcommand("diff", "compare the tensors of two runs");
+    diff->add_option("run_a", run_a, "run directory")->required();
+    diff->add_option("run_b", run_b, "run directory")->required();
+    auto* report = app.add_subcommand("report", "print a run's table again");
+    report->add_option("run", run_a, "run directory")->required();
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : exit_bad_input;
+    }
+
+    if (run->parsed()) {
+        if (!window.empty()) parse_window(window, options);
+        return wagesim::app::run(options);
+    }
+    if (compile->parsed())
+        return wagesim::app::print_program(network_file, datapath_file, batch, batch_norm, listing);
+    if (config->parsed()) {
+        std::cout << wagesim::to_json(wagesim::read_datapath(preset)) << "\n";
+        return 0;
+    }
+    if (show->parsed()) return wagesim::app::show(run_a, tensor, as);
+    if (diff->parsed()) return wagesim::app::diff(run_a, run_b);
+    return wagesim::app::print_report(run_a);
+}
+
+}  // namespace
+
+int sc_main(int argc, char** argv) {
+    try {
+        return command_line(argc, argv);
+    } catch (const wagesim::InputError& error) {
+        std::cerr << "wagesim: " << error.what() << "\n";
+        return exit_bad_input;
+    } catch (const wagesim::HostError& error) {
+        std::cerr << "wagesim: " << error.what() << "\n";
+        return exit_host_failed;
+    } catch (const std::bad_alloc&) {
+        std::cerr << "wagesim: out of memory\n";
+        return exit_host_failed;
+    } catch (const std::exception& error) {
+        std::cerr << "wagesim: internal error: " << error.what() << "\n";
+        return exit_finding;
+    }
+}

@@ -1,0 +1,158 @@
+// See parameters.h.
+#include "parameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "wagesim/arith/quantize.h"
+#include "wagesim/arith/random.h"
+#include "wagesim/arith/rounding.h"
+#include "wagesim/arith/saturate.h"
+#include "wagesim/error.h"
+#include "wagesim/trace/npz.h"
+
+namespace wagesim::app {
+namespace {
+
+constexpr std::uint32_t initialisation_step = 0xFFFFFFFFU;
+
+/// round(2^frac / sqrt(fan_in)), by integers: the nearest r has (2r - 1)^2 fan_in < 4 * 4^frac.
+std::int64_t scale_of(std::int64_t fan_in, int frac) {
+    const Wide target = static_cast<Wide>(1) << (2 * frac + 2);
+    std::int64_t r = 0;
+    for (int bit = frac; bit >= 0; --bit) {
+        const Wide odd = 2 * (r + (std::int64_t{1} << bit)) - 1;
+        if (odd * odd * fan_in < target) r += std::int64_t{1} << bit;
+    }
+    return r;
+}
+
+Tensor initial_weights(const Layer& layer, int index, const Quantizer& quantizer,
+                       std::uint32_t seed) {
+    const Shape shape = weight_shape(layer);
+    const std::int64_t scale = scale_of(shape.c * shape.h * shape.w, quantizer.format.frac);
+    std::vector<arith::XorShift32> streams;
+    for (std::uint32_t stream = 0; stream < arith::stream_count; ++stream)
+        streams.emplace_back(arith::mix(seed, initialisation_step,
+                                        16U * static_cast<std::uint32_t>(index), stream));
+    Tensor tensor{shape, quantizer.format,
+                  std::vector<std::int64_t>(static_cast<std::size_t>(shape.size()))};
+    std::int64_t element = 0;  // in memory order: O, kh, kw, I
+    for (std::int64_t o = 0; o < shape.n; ++o)
+        for (std::int64_t h = 0; h < shape.h; ++h)
+            for (std::int64_t w = 0; w < shape.w; ++w)
+                for (std::int64_t i = 0; i < shape.c; ++i, ++element) {
+                    auto& stream = streams[static_cast<std::size_t>(element) % streams.size()];
+                    std::int64_t normal = -6 * 65535;
+                    for (int draw = 0; draw < 12; ++draw) normal += stream.draw16();
+                    normal = std::clamp<std::int64_t>(normal, -2 * 65536, 2 * 65536);
+                    const auto code =
+                        arith::shift_right(normal * scale, 16, Rounding::half_even);
+                    tensor.codes[static_cast<std::size_t>(shape.index(o, i, h, w))] =
+                        arith::fit(code, quantizer.format, quantizer.overflow).value;
+                }
+    return tensor;
+}
+
+Tensor constant(const Shape& shape, const Quantizer& quantizer, bool one) {
+    const Wide value = one ? static_cast<Wide>(1) << quantizer.format.frac : 0;
+    const auto code = arith::fit(value, quantizer.format, quantizer.overflow).value;
+    return {shape, quantizer.format,
+            std::vector<std::int64_t>(static_cast<std::size_t>(shape.size()),
+                                      static_cast<std::int64_t>(code))};
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+    std::string text = "(";
+    for (std::size_t i = 0; i < shape.size(); ++i)
+        text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + ")";
+}
+
+/// Shapes as in files: conv2d weights (O, I, kh, kw), linear (O, I), all else (C).
+std::vector<std::int64_t> file_shape(const Layer& layer, Qp qp, const Shape& shape) {
+    if (qp != Qp::W) return {shape.c};
+    if (layer.type == LayerType::linear) return {shape.n, shape.c};
+    return {shape.n, shape.c, shape.h, shape.w};
+}
+
+}  // namespace
+
+Parameters initial_parameters(const Network& network, const Datapath& datapath,
+                              std::uint32_t seed) {
+    Parameters parameters;
+    for (std::size_t i = 0; i < network.layers.size(); ++i) {
+        const Layer& layer = network.layers[i];
+        const int index = static_cast<int>(i);
+        const auto put = [&](Qp qp, std::int64_t channels, bool one) {
+            parameters[{index, qp}] =
+                constant(Shape{1, channels, 1, 1}, datapath.at(layer.name, qp), one);
+        };
+        if (layer.type == LayerType::conv2d || layer.type == LayerType::linear) {
+            parameters[{index, Qp::W}] =
+                initial_weights(layer, index, datapath.at(layer.name, Qp::W), seed);
+            if (layer.bias) put(Qp::bias, layer.out_channels, false);
+        } else if (layer.type == LayerType::batch_norm) {
+            const std::int64_t channels = layer.in_shape.c;
+            put(Qp::gamma, channels, true);
+            put(Qp::beta, channels, false);
+            put(Qp::run_mu, channels, false);
+            put(Qp::run_sigma, channels, true);
+        }
+    }
+    return parameters;
+}
+
+void read_parameters(const std::string& path, const Network& network, const Datapath& datapath,
+                     Parameters& parameters) {
+    auto arrays = trace::read_npz(path);
+    for (auto& [key, tensor] : parameters) {
+        const Layer& layer = network.layers[static_cast<std::size_t>(key.first)];
+        const std::string name = layer.name + "." + std::string(to_string(key.second));
+        const auto found = arrays.find(name);
+        if (found == arrays.end())
+            throw InputError(path + ": no array " + name + " (" + network.name + " needs it, shape " +
+                             shape_text(file_shape(layer, key.second, tensor.shape)) + ")");
+        const auto expected = file_shape(layer, key.second, tensor.shape);
+        if (found->second.shape != expected)
+            throw InputError(path + ": " + name + ": shape " + shape_text(found->second.shape) +
+                             ", expected " + shape_text(expected));
+        const Quantizer& quantizer = datapath.at(layer.name, key.second);
+        const auto& codes = found->second.codes;
+        for (std::size_t i = 0; i < codes.size(); ++i)
+            if (arith::fit(codes[i], quantizer.format, quantizer.overflow).clipped)
+                throw InputError(path + ": " + name + ": code " + std::to_string(codes[i]) +
+                                 " at element " + std::to_string(i) + " does not fit " +
+                                 std::to_string(quantizer.format.bits) + " bits" +
+                                 (quantizer.format.is_signed ? " signed" : " unsigned"));
+        tensor.codes = codes;
+        arrays.erase(found);
+    }
+    if (!arrays.empty())
+        throw InputError(path + ": array " + arrays.begin()->first + " belongs to no layer of " +
+                         network.name);
+}
+
+void write_parameters(const std::string& path, const Network& network,
+                      const Parameters& parameters) {
+    trace::NpzWriter writer(path);
+    for (const auto& [key, tensor] : parameters) {
+        const Layer& layer = network.layers[static_cast<std::size_t>(key.first)];
+        writer.add(layer.name + "." + std::string(to_string(key.second)),
+                   file_shape(layer, key.second, tensor.shape), tensor.codes, tensor.format);
+    }
+    writer.close();
+}
+
+golden::Parameters to_values(const Parameters& parameters) {
+    golden::Parameters values;
+    for (const auto& [key, tensor] : parameters) {
+        auto& out = values[key];
+        out.reserve(tensor.codes.size());
+        for (const std::int64_t code : tensor.codes)
+            out.push_back(std::ldexp(static_cast<double>(code), -tensor.format.frac));
+    }
+    return values;
+}
+
+}  // namespace wagesim::app

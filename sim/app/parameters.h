@@ -1,0 +1,33 @@
+// The network's parameters as master codes: from the seed, or from a weights file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "golden/model.h"
+#include "wagesim/network/datapath.h"
+#include "wagesim/network/network.h"
+
+namespace wagesim::app {
+
+/// (layer, W | bias | gamma | beta | run_mu | run_sigma) -> codes in N, C, H, W order (weights
+/// O, I, kh, kw).
+using Parameters = std::map<std::pair<int, Qp>, Tensor>;
+
+/// Start values: W from the seeded streams, gamma 1, beta and bias 0, running mean 0, deviation 1
+/// (docs/datapath.md, Start).
+Parameters initial_parameters(const Network& network, const Datapath& datapath, std::uint32_t seed);
+
+/// Reads every parameter from an .npz: LAYER.QP (conv1.W, bn1.gamma, bn1.run_mu, ...), master codes.
+/// Throws InputError naming the file, the key, and what was expected (shape, range).
+void read_parameters(const std::string& path, const Network& network, const Datapath& datapath,
+                     Parameters& parameters);
+
+void write_parameters(const std::string& path, const Network& network,
+                      const Parameters& parameters);
+
+golden::Parameters to_values(const Parameters& parameters);
+
+}  // namespace wagesim::app

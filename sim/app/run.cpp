@@ -1,0 +1,321 @@
+// See run.h.
+#include "run.h"
+
+#include <cblas.h>
+#include <fnmatch.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "check/judge.h"
+#include "compile/compile.h"
+#include "golden/model.h"
+#include "parameters.h"
+#include "progress.h"
+#include "report/document.h"
+#include "report/recorder.h"
+#include "session.h"
+#include "wagesim/error.h"
+#include "wagesim/trace/files.h"
+#include "wagesim/trace/idx.h"
+#include "wagesim/trace/npz.h"
+#include "wagesim/trace/vcd.h"
+
+namespace wagesim::app {
+namespace {
+
+using compile::BatchNorm;
+
+std::optional<rtl::Injection> parse_injection(const std::string& text) {
+    if (text.empty()) return std::nullopt;
+    const auto bad = [&](const std::string& what) -> InputError {
+        return InputError("--inject " + text + ": " + what +
+                          "; expected BUFFER:ADDRESS:BIT@CYCLE, as in activations:0x40:3@1000");
+    };
+    const auto first = text.find(':');
+    const auto second = first == std::string::npos ? first : text.find(':', first + 1);
+    const auto at = second == std::string::npos ? second : text.find('@', second + 1);
+    if (at == std::string::npos) throw bad("incomplete");
+    rtl::Injection injection;
+    const std::string buffer = text.substr(0, first);
+    bool known = false;
+    for (const Space space : {Space::dram, Space::weights, Space::activations, Space::accumulators,
+                              Space::parameters})
+        if (buffer == to_string(space)) {
+            injection.space = space;
+            known = true;
+        }
+    if (!known)
+        throw bad("unknown buffer '" + buffer +
+                  "' (dram, weights, activations, accumulators, parameters)");
+    const auto number = [&](const std::string& part, const char* name) {
+        std::size_t used = 0;
+        std::int64_t value = -1;
+        try {
+            value = std::stoll(part, &used, 0);
+        } catch (const std::exception&) {
+            used = std::string::npos;
+        }
+        if (used != part.size() || value < 0)
+            throw bad(std::string(name) + " '" + part + "' is not a number >= 0");
+        return value;
+    };
+    injection.address = number(text.substr(first + 1, second - first - 1), "address");
+    const auto bit = number(text.substr(second + 1, at - second - 1), "bit");
+    if (bit > 7) throw bad("bit " + std::to_string(bit) + " of a byte (0 to 7)");
+    injection.bit = static_cast<int>(bit);
+    injection.cycle = number(text.substr(at + 1), "cycle");
+    return injection;
+}
+
+std::string crc_of(const std::vector<std::int64_t>& codes) {
+    uLong crc = crc32(0, nullptr, 0);
+    std::uint8_t bytes[8];
+    for (const std::int64_t code : codes) {
+        for (int b = 0; b < 8; ++b)
+            bytes[b] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(code) >> (8 * b));
+        crc = crc32(crc, bytes, sizeof bytes);
+    }
+    char text[16];
+    std::snprintf(text, sizeof text, "%08lx", crc);
+    return text;
+}
+
+/// Extents as the tensor has them in an .npz: vectors (C), weights and images as they are.
+std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, const Shape& shape) {
+    const bool vector = qp.qp != Qp::image && qp.qp != Qp::Wq && qp.qp != Qp::xhat &&
+                        qp.qp != Qp::x2 && qp.qp != Qp::y && qp.qp != Qp::z && qp.qp != Qp::A &&
+                        qp.qp != Qp::stream;
+    if (vector) return {shape.c};
+    const bool linear = qp.layer >= 0 && network.layers[static_cast<std::size_t>(qp.layer)].type ==
+                                             LayerType::linear;
+    if (linear) return {shape.n, shape.c};
+    return {shape.n, shape.c, shape.h, shape.w};
+}
+
+class Run {
+public:
+    explicit Run(const RunOptions& options)
+        : options_(options),
+          network_(read_network(options.network)),
+          datapath_(read_datapath(options.datapath)),
+          batch_norm_(options.batch_norm == "batch" ? BatchNorm::batch : BatchNorm::running),
+          injection_(parse_injection(options.inject)) {
+        check_against(datapath_, network_, options.datapath);
+        Parameters parameters = initial_parameters(network_, datapath_, options.seed);
+        if (!options.weights.empty())
+            read_parameters(options.weights, network_, datapath_, parameters);
+        data_ = trace::read_idx(options.data, "t10k", 0, options.count);
+        const Shape& input = network_.input;
+        if (input.c != 1 || input.h != data_.rows || input.w != data_.columns)
+            throw InputError(options.network + ": input.shape is [" + std::to_string(input.c) +
+                             ", " + std::to_string(input.h) + ", " + std::to_string(input.w) +
+                             "], but the images in " + options.data + " are [1, " +
+                             std::to_string(data_.rows) + ", " + std::to_string(data_.columns) +
+                             "]");
+        if (!options.out.empty()) directory_.emplace(options.out);
+        if (!options.wave.empty()) {
+            trace::VcdWriter::Options window;
+            window.from = options.wave_from;
+            window.to = options.wave_to;
+            const bool bare = options.wave.find('/') == std::string::npos;
+            wave_.emplace(directory_ && bare ? directory_->file(options.wave) : options.wave, window);
+        }
+        rtl::MachineOptions machine_options;
+        machine_options.stall_seed = options.stall_seed;
+        machine_options.injection = injection_;
+        machine_options.wave = wave_ ? &*wave_ : nullptr;
+        batch_ = std::min(options.batch, data_.count);
+        session_.emplace(network_, datapath_, batch_norm_, std::move(parameters), batch_,
+                         machine_options);
+    }
+
+    int execute() {
+        const auto begin = std::chrono::steady_clock::now();
+        openblas_set_num_threads(options_.threads);
+        std::optional<golden::Model> golden;
+        if (options_.golden != "none") {
+            golden::Options golden_options;
+            golden_options.precision = options_.golden == "float32" ? golden::Precision::float32
+                                                                    : golden::Precision::float64;
+            golden_options.batch_norm = batch_norm_ == BatchNorm::batch
+                                            ? golden::BatchNorm::batch
+                                            : golden::BatchNorm::running;
+            golden.emplace(network_, datapath_, golden_options);
+            golden->set_parameters(to_values(session_->parameters()));
+        }
+        check::Judge judge(network_, golden ? &*golden : nullptr);
+        report::Recorder recorder(network_, datapath_.machine, judge);
+        recorder.keep_commands(directory_.has_value());
+        Progress progress(!options_.quiet && !options_.json && isatty(STDERR_FILENO) != 0,
+                          data_.count);
+        recorder.on_layer([&](int layer) { progress.at(network_.name_of(layer)); });
+
+        std::int64_t right = 0;
+        std::string machine_error;
+        try {
+            for (std::int64_t first = 0, index = 0; first < data_.count; first += batch_, ++index) {
+                const std::int64_t size = std::min(batch_, data_.count - first);
+                right += run_batch(first, size, golden ? &*golden : nullptr, judge, recorder);
+                progress.done(first + size);
+                if (directory_ && options_.dump == "all")
+                    dump(judge, "tensors-batch" + std::to_string(index) + ".npz");
+            }
+        } catch (const rtl::MachineError& error) {
+            machine_error = error.what();
+        }
+        progress.clear();
+
+        report::RunFacts facts;
+        facts.golden = options_.golden;
+        facts.batch_norm = options_.batch_norm;
+        facts.network_file = options_.network;
+        facts.datapath_name = datapath_.name;
+        facts.data = options_.data;
+        facts.weights = options_.weights.empty() ? "from the seed" : options_.weights;
+        facts.images = data_.count;
+        facts.batch = batch_;
+        facts.seed = options_.seed;
+        facts.stall_seed = options_.stall_seed;
+        if (machine_error.empty())
+            facts.accuracy = static_cast<double>(right) / static_cast<double>(data_.count);
+        if (injection_) {
+            facts.injection = options_.inject;
+            facts.injection_story = session_->machine().fate()->story;
+            if (machine_error.empty() && judge.clean())
+                facts.injection_story += "; masked: no quantisation point changed";
+        }
+        facts.wall_seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+        auto document = report::document(facts, network_, datapath_, recorder, judge);
+        if (!machine_error.empty()) document["machine_error"] = machine_error;
+        for (auto& tensor : document["tensors"]) {
+            const QpId qp{tensor["layer"].get<int>(),
+                          *qp_from_string(tensor["qp"].get<std::string>())};
+            if (const Tensor* codes = judge.tensor(qp))
+                tensor["crc32"] = crc_of(codes->codes);
+        }
+        if (wave_) {
+            wave_->close();
+            if (!wave_->reached_window() && !options_.quiet)
+                std::cerr << "wagesim: --wave-window begins after the run's last change at cycle "
+                          << recorder.cycles() << "; " << options_.wave << " holds no change\n";
+        }
+        if (directory_) write_directory(document, recorder, judge);
+        if (options_.json)
+            std::cout << document["summary"].dump() << "\n";
+        else if (!options_.quiet)
+            std::cout << report::to_text(document);
+        if (options_.json || options_.quiet) {
+            if (judge.first_mismatch())
+                std::cerr << "first mismatch: " << judge.describe(*judge.first_mismatch());
+            for (const auto& finding : judge.findings())
+                std::cerr << "finding: " << finding.layer_qp << ": " << finding.text << "\n";
+        }
+        if (!machine_error.empty()) std::cerr << "machine error: " << machine_error << "\n";
+        return judge.clean() && machine_error.empty() ? 0 : 1;
+    }
+
+private:
+    /// Images first .. first + size through the machine; returns how many it classified rightly.
+    std::int64_t run_batch(std::int64_t first, std::int64_t size, golden::Model* golden,
+                           check::Judge& judge, report::Recorder& recorder) {
+        const std::int64_t per_image = network_.input.size();
+        const std::vector<std::uint8_t> pixels(data_.images.begin() + first * per_image,
+                                               data_.images.begin() + (first + size) * per_image);
+        if (golden != nullptr) golden->begin(pixels, size);
+        const Program& program = session_->begin_batch(size);
+        judge.begin_batch(session_->expected());
+        recorder.begin_batch(program);
+        session_->run(pixels, recorder);
+        recorder.end_batch();
+
+        std::int64_t right = 0;
+        for (const auto& [qp, tensor] : session_->stored()) {
+            judge.check_stored(qp, tensor.codes);
+            if (qp.layer + 1 == static_cast<int>(network_.layers.size()))
+                right = classified_rightly(tensor.codes, tensor.shape, first);
+        }
+        judge.end_batch();
+        return right;
+    }
+
+    std::int64_t classified_rightly(const std::vector<std::int64_t>& logits, const Shape& shape,
+                                    std::int64_t first) const {
+        std::int64_t right = 0;
+        const auto classes = shape.c * shape.h * shape.w;
+        for (std::int64_t n = 0; n < shape.n; ++n) {
+            const auto row = logits.begin() + n * classes;
+            const auto best = std::max_element(row, row + classes) - row;
+            right += best == data_.labels[static_cast<std::size_t>(first + n)];
+        }
+        return right;
+    }
+
+    /// The tensors that --dump asks for, in LAYER.QP names.
+    void dump(const check::Judge& judge, const std::string& file) const {
+        trace::NpzWriter writer(directory_->file(file));
+        for (const auto& verdict : judge.verdicts()) {
+            const std::string name = judge.name_of(verdict.qp);
+            const bool wrong = verdict.mismatches > 0;
+            const bool wanted = options_.dump == "last" || options_.dump == "all" ||
+                                (options_.dump == "mismatch"
+                                     ? wrong
+                                     : fnmatch(options_.dump.c_str(), name.c_str(), 0) == 0);
+            const Tensor* tensor = judge.tensor(verdict.qp);
+            if (!wanted || tensor == nullptr) continue;
+            const auto shape = file_shape(network_, verdict.qp, tensor->shape);
+            Format format = tensor->format;
+            format.bits = std::min(format.bits, 64);
+            writer.add(name, shape, tensor->codes, format);
+            if (!wrong) continue;
+            if (const auto expected = judge.expected(verdict.qp))
+                writer.add(name + ".expected", shape, expected->codes, format);
+        }
+        writer.close();
+    }
+
+    void write_directory(nlohmann::ordered_json& document, const report::Recorder& recorder,
+                         const check::Judge& judge) {
+        if (options_.dump != "none" && options_.dump != "all") dump(judge, "tensors.npz");
+        write_parameters(directory_->file("weights.npz"), network_, session_->parameters());
+        const auto write = [&](const char* name, const std::string& text) {
+            trace::write_file_atomically(directory_->file(name), text);
+        };
+        write("stats.csv", report::stats_csv(network_, recorder));
+        write("tensors.csv", report::tensors_csv(document));
+        write("commands.csv", report::commands_csv(network_, recorder));
+        write("timeline.json", report::timeline_json(network_, recorder));
+        write("report.html", report::to_html(document));
+        write("network.json", trace::read_file(options_.network));
+        write("manifest.json", document.dump(1) + "\n");
+        directory_->commit();
+    }
+
+    const RunOptions& options_;
+    Network network_;
+    Datapath datapath_;
+    BatchNorm batch_norm_;
+    std::optional<rtl::Injection> injection_;
+    trace::Dataset data_;
+    std::int64_t batch_ = 0;
+    std::optional<trace::PendingDirectory> directory_;
+    std::optional<trace::VcdWriter> wave_;
+    std::optional<Session> session_;
+};
+
+}  // namespace
+
+int run(const RunOptions& options) {
+    Run whole(options);
+    return whole.execute();
+}
+
+}  // namespace wagesim::app

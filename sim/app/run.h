@@ -1,0 +1,30 @@
+// `wagesim run`: a network through the machine, the golden model beside it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+namespace wagesim::app {
+
+/// The command line's options, checked one by one but not yet against files.
+struct RunOptions {
+    std::string network;
+    std::string data = "/usr/share/datasets/fashion-mnist";
+    std::string weights;  ///< .npz of master codes; empty: from the seed
+    std::string datapath = "int8";
+    std::string golden = "float64";
+    std::string batch_norm = "running";
+    std::string dump = "last";
+    std::string inject, wave, out;
+    std::int64_t count = 16, batch = 64;
+    std::int64_t wave_from = 0, wave_to = std::numeric_limits<std::int64_t>::max();
+    std::uint32_t seed = 1, stall_seed = 0;
+    int threads = 1;
+    bool json = false, quiet = false;
+};
+
+/// Returns the exit status: 0, or 1 with a finding. Throws InputError, HostError.
+int run(const RunOptions& options);
+
+}  // namespace wagesim::app

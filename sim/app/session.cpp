@@ -1,0 +1,109 @@
+// See session.h.
+#include "session.h"
+
+#include "host.h"
+
+namespace wagesim::app {
+namespace {
+
+constexpr int pixel_offset = 128;  // pixel p enters as code p - 128
+
+/// Points that only a program's prologue makes.
+bool made_by_prologue(Qp qp, compile::BatchNorm batch_norm) {
+    switch (qp) {
+        case Qp::Wq:
+        case Qp::bias_q:
+        case Qp::gamma_q:
+        case Qp::beta_q: return true;
+        case Qp::mu:
+        case Qp::sigma: return batch_norm == compile::BatchNorm::running;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+Session::Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,
+                 Parameters parameters, std::int64_t batch, const rtl::MachineOptions& options)
+    : network_(network),
+      datapath_(datapath),
+      batch_norm_(batch_norm),
+      parameters_(std::move(parameters)) {
+    programs_.emplace(std::pair{batch, true},
+                      compile::compile(network, datapath, batch, batch_norm, true));
+    machine_ = std::make_unique<rtl::Machine>("machine", datapath_.machine, options);
+}
+
+const Program& Session::begin_batch(std::int64_t size) {
+    size_ = size;
+    prepare_ = size != loaded_size_;
+    const std::pair key{size, prepare_};
+    auto found = programs_.find(key);
+    if (found == programs_.end())
+        found = programs_.emplace(key, compile::compile(network_, datapath_, size, batch_norm_,
+                                                        prepare_)).first;
+    program_ = &found->second;
+    return *program_;
+}
+
+std::vector<check::ExpectedTensor> Session::expected() const {
+    std::vector<check::ExpectedTensor> points;
+    for (const auto& point :
+         compile::quantisation_points(network_, datapath_, size_, batch_norm_))
+        if (prepare_ || !made_by_prologue(point.qp.qp, batch_norm_))
+            points.push_back({point.qp, point.shape});
+    return points;
+}
+
+rtl::Machine::Totals Session::run(const std::vector<std::uint8_t>& pixels, Probe& probe) {
+    for (const DramTensor& place : program_->tensors) {
+        if (!place.from_host) continue;
+        if (place.qp.layer < 0)
+            show_image(pixels, place, probe);
+        else if (prepare_)
+            write_tensor(*machine_, place, parameters_.at({place.qp.layer, place.qp.qp}).codes);
+    }
+    loaded_size_ = size_;
+    return machine_->run(*program_, probe);
+}
+
+std::vector<std::pair<QpId, Tensor>> Session::stored() {
+    std::vector<std::pair<QpId, Tensor>> tensors;
+    for (const DramTensor& place : program_->tensors) {
+        const bool running = place.qp.qp == Qp::run_mu || place.qp.qp == Qp::run_sigma;
+        const bool updated = running && batch_norm_ == compile::BatchNorm::batch;
+        if (place.from_host && !updated) continue;
+        if (made_by_prologue(place.qp.qp, batch_norm_) && !prepare_) continue;
+        Tensor tensor{place.shape, place.format, read_tensor(*machine_, place)};
+        if (updated) parameters_.at({place.qp.layer, place.qp.qp}).codes = tensor.codes;
+        tensors.emplace_back(place.qp, std::move(tensor));
+    }
+    return tensors;
+}
+
+void Session::show_image(const std::vector<std::uint8_t>& pixels, const DramTensor& place,
+                         Probe& probe) {
+    const Shape& s = place.shape;
+    std::vector<std::int64_t> codes(pixels.size());   // N, C, H, W
+    std::vector<std::int64_t> memory(pixels.size());  // N, H, W, C, as codes are shown
+    std::size_t k = 0;
+    for (std::int64_t n = 0; n < s.n; ++n)
+        for (std::int64_t h = 0; h < s.h; ++h)
+            for (std::int64_t w = 0; w < s.w; ++w)
+                for (std::int64_t c = 0; c < s.c; ++c, ++k) {
+                    const auto i = static_cast<std::size_t>(s.index(n, c, h, w));
+                    codes[i] = memory[k] = std::int64_t{pixels[i]} - pixel_offset;
+                }
+    write_tensor(*machine_, place, codes);
+    Tap tap;
+    tap.qp = place.qp;
+    tap.box.n = static_cast<std::int32_t>(s.n);
+    tap.box.h = static_cast<std::int32_t>(s.h);
+    tap.box.w = static_cast<std::int32_t>(s.w);
+    tap.box.c = static_cast<std::int32_t>(s.c);
+    tap.format = place.format;
+    tap.codes = memory.data();
+    probe.on_tap(tap);
+}
+
+}  // namespace wagesim::app

@@ -1,0 +1,128 @@
+// The judge: the only place that sees the golden model and the hardware model together.
+// It takes the hardware's codes as they are made and holds them against the golden values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "golden/model.h"
+#include "wagesim/network/datapath.h"
+#include "wagesim/network/network.h"
+#include "wagesim/program/probe.h"
+
+namespace wagesim::check {
+
+/// A quantisation point that a batch must deliver, with the shape of its whole tensor.
+struct ExpectedTensor {
+    QpId qp;
+    Shape shape;
+};
+
+enum class Cause { rounding_tie, rounding, saturation, wrap, exponent, other };
+std::string_view to_string(Cause cause);
+
+/// One element on which the models disagree.
+struct Mismatch {
+    QpId qp;
+    std::array<std::int64_t, 4> at{};  ///< n, c, h, w (weights: o, i, kh, kw)
+    std::int64_t cycle = 0;
+    std::int64_t command = 0;
+    std::string expected, got;          ///< codes, decimal
+    std::string expected_hex, got_hex;  ///< the same in the register's width
+    double expected_value = 0, got_value = 0;
+    int first_bit = 0;  ///< lowest bit that differs
+    Cause cause = Cause::other;
+};
+
+/// What was found at one quantisation point, over all batches.
+struct TensorVerdict {
+    QpId qp;
+    Shape shape;    ///< of the last batch
+    Format format;  ///< the hardware's
+    std::int64_t checked = 0, mismatches = 0;
+    std::int64_t saturations = 0, wraps = 0;  ///< the hardware's counters
+    std::int64_t differs_from_wide =
+        0;  ///< outputs that an infinitely wide accumulator would change
+    bool certified = true;
+    std::string why_not;
+    std::optional<double> sqnr_db;  ///< against the unquantised float network; of the last batch
+    std::optional<double> largest_error;
+    std::optional<Mismatch> first;
+    std::map<Cause, std::int64_t> causes;
+};
+
+/// Something wrong that is no single element: a quantisation point that nothing delivered or
+/// delivered twice, counters that differ, memory that does not hold what was computed.
+struct Finding {
+    std::string layer_qp;
+    std::string text;
+};
+
+class Judge : public Probe {
+public:
+    /// `golden` may be null (--golden none): tensors are collected and nothing is compared.
+    Judge(const Network& network, golden::Model* golden);
+
+    /// `expected`: every quantisation point this batch must deliver. The golden model has begun
+    /// the same batch.
+    void begin_batch(const std::vector<ExpectedTensor>& expected);
+    void on_tap(const Tap& tap) override;
+    void on_retired(const Retired& retired) override { (void)retired; }
+    /// Closes the batch: every expected element must have come exactly once.
+    void end_batch();
+    /// Compares a stored tensor (logical N, C, H, W order) with what was shown when it was made.
+    void check_stored(const QpId& qp, const std::vector<std::int64_t>& codes);
+
+    const std::vector<TensorVerdict>& verdicts() const { return verdicts_; }
+    const std::vector<Finding>& findings() const { return findings_; }
+    /// The first mismatch in simulated time.
+    const std::optional<Mismatch>& first_mismatch() const { return first_mismatch_; }
+    std::int64_t mismatches() const;
+    std::int64_t elements_checked() const;
+    std::int64_t tensors_checked() const;
+    std::int64_t uncertified() const;
+    bool clean() const { return mismatches() == 0 && uncertified() == 0 && findings_.empty(); }
+
+    /// The hardware's tensors of the current batch. SS is kept in its low 64 bits.
+    const Tensor* tensor(const QpId& qp) const;
+    /// The golden model's, in the hardware's format; elements between two codes are floored.
+    std::optional<Tensor> expected(const QpId& qp) const;
+
+    std::string name_of(const QpId& qp) const;
+    /// The story of a mismatch in a few lines.
+    std::string describe(const Mismatch& mismatch) const;
+
+private:
+    struct Record {
+        std::size_t verdict = 0;
+        Tensor actual;
+        std::vector<std::uint8_t> seen;
+        std::int64_t delivered = 0, duplicates = 0;
+        std::int64_t saturations = 0, wraps = 0;
+        golden::Tensor golden;
+        std::vector<Wide> expected;  ///< golden codes in the hardware's format
+        std::vector<bool> on_grid;   ///< empty: all are
+        bool prepared = false;
+    };
+    using Key = std::pair<std::int32_t, Qp>;
+
+    Record& record(const QpId& qp);
+    void prepare(Record& record, const Format& format);
+    void compare(Record& record, std::int64_t index, Wide got, const Tap& tap);
+    std::array<std::int64_t, 4> coordinates(const Record& record, std::int64_t index) const;
+    Cause classify(const Record& record, std::int64_t index, Wide expected, Wide got) const;
+
+    const Network& network_;
+    golden::Model* golden_;
+    std::map<Key, Record> records_;
+    int golden_layers_ = -2;  ///< layers whose golden tensors are here, up to this one
+    std::map<Key, std::size_t> verdict_index_;
+    std::vector<TensorVerdict> verdicts_;
+    std::vector<Finding> findings_;
+    std::optional<Mismatch> first_mismatch_;
+};
+
+}  // namespace wagesim::check

@@ -1,0 +1,450 @@
+// The golden model: a network's forward pass by definition, every quantisation point as real
+// values.
+#include "golden/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "golden/batch_norm.h"
+#include "golden/pool.h"
+#include "golden/products.h"
+#include "golden/quantize.h"
+#include "golden/unquantized.h"
+#include "wagesim/error.h"
+
+namespace wagesim::golden {
+namespace {
+
+bool is_array_layer(LayerType type) {
+    return type == LayerType::conv2d || type == LayerType::linear;
+}
+
+std::string quoted(const std::string& name) { return "'" + name + "'"; }
+
+}  // namespace
+
+class Model::Impl {
+public:
+    Impl(const Network& network, const Datapath& datapath, Options options)
+        : network_(network),
+          datapath_(datapath),
+          options_(options),
+          unquantized_(network_, datapath_, options.batch_norm) {
+        check_input();
+        for (int index = 0; index < layers(); ++index) check_layer(index);
+    }
+
+    void set_parameters(const Parameters& parameters);
+    const Parameters& parameters() const { return parameters_; }
+    void begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch);
+    std::map<Qp, Tensor> layer(int index);
+    std::vector<double> unquantized(int index) {
+        require_batch();
+        return unquantized_.layer(index, parameters_);
+    }
+
+private:
+    int layers() const { return static_cast<int>(network_.layers.size()); }
+    const Layer& at(int index) const { return network_.layers[static_cast<std::size_t>(index)]; }
+    bool is_folded(int index) const {
+        return at(index).type == LayerType::batch_norm &&
+               options_.batch_norm == BatchNorm::running &&
+               datapath_.bn_inference == BnInference::folded;
+    }
+    /// The quantisation point of what a producer's readers read.
+    Qp output_point(int producer) const;
+    /// The points of a layer that round.
+    std::vector<Qp> rounding_points(int index) const;
+    /// The masters of a layer and their sizes.
+    std::map<Qp, std::size_t> masters(int index) const;
+
+    void check_input() const;
+    void check_layer(int index) const;
+    void check_operand(int index) const;
+    void check_x2(const Layer& layer) const;
+    void require_batch() const {
+        if (!begun_) throw std::logic_error("golden model: begin() comes before the layers");
+    }
+
+    template <class Real>
+    std::map<Qp, Tensor> compute(int index);
+    template <class Real>
+    std::map<Qp, Tensor> products(int index, const Tensor& in) const;
+    template <class Real>
+    std::map<Qp, Tensor> normalized(int index, const Tensor& in);
+    template <class Real>
+    Tensor activation(const Layer& layer, const Tensor& in) const;
+    template <class Real>
+    Tensor sum(const Layer& layer) const;
+    /// An exact tensor brought to the layer's A format.
+    template <class Real>
+    Tensor to_activation(const Layer& layer, Tensor exact) const;
+
+    const Network network_;
+    const Datapath datapath_;
+    const Options options_;
+    Parameters parameters_;
+    std::int64_t batch_ = 0;
+    bool begun_ = false;
+    int done_ = -1;
+    std::map<Qp, Tensor> latest_;    ///< all points of layer done_
+    std::map<int, Tensor> outputs_;  ///< by producer, while a later layer reads them
+    Unquantized unquantized_;
+};
+
+Qp Model::Impl::output_point(int producer) const {
+    if (producer < 0) return Qp::image;
+    const Layer& layer = at(producer);
+    switch (layer.type) {
+        case LayerType::conv2d:
+        case LayerType::linear:
+            return producer + 1 == layers() ? Qp::z : Qp::y;
+        case LayerType::batch_norm:
+            return quantizes_output(network_, producer) ? Qp::A : Qp::x2;
+        case LayerType::add:
+            return quantizes_output(network_, producer) ? Qp::A : Qp::stream;
+        case LayerType::max_pool:
+            return output_point(layer.inputs.front()) == Qp::A ? Qp::A : Qp::y;
+        default:
+            return Qp::A;
+    }
+}
+
+std::vector<Qp> Model::Impl::rounding_points(int index) const {
+    const Layer& layer = at(index);
+    std::vector<Qp> points;
+    switch (layer.type) {
+        case LayerType::conv2d:
+        case LayerType::linear:
+            points = {Qp::W, Qp::Wq};
+            if (layer.bias) points.insert(points.end(), {Qp::bias, Qp::bias_q});
+            break;
+        case LayerType::batch_norm:
+            points = {Qp::gamma, Qp::beta,  Qp::run_mu,  Qp::run_sigma,
+                      Qp::mu,    Qp::sigma, Qp::gamma_q, Qp::beta_q};
+            if (options_.batch_norm == BatchNorm::batch) points.push_back(Qp::var);
+            if (is_folded(index))
+                points.insert(points.end(), {Qp::fold_a, Qp::fold_b});
+            else
+                points.push_back(Qp::xhat);
+            if (datapath_.normalize == Normalize::reciprocal && !is_folded(index))
+                points.push_back(Qp::inv);
+            if (quantizes_output(network_, index)) points.push_back(Qp::A);
+            break;
+        case LayerType::relu:
+        case LayerType::relu6:
+        case LayerType::avg_pool:
+        case LayerType::global_avg_pool:
+            points = {Qp::A};
+            break;
+        case LayerType::add:
+            if (quantizes_output(network_, index)) points = {Qp::A};
+            break;
+        case LayerType::max_pool:
+            break;
+    }
+    return points;
+}
+
+std::map<Qp, std::size_t> Model::Impl::masters(int index) const {
+    const Layer& layer = at(index);
+    std::map<Qp, std::size_t> sizes;
+    if (is_array_layer(layer.type)) {
+        sizes[Qp::W] = static_cast<std::size_t>(weight_shape(layer).size());
+        if (layer.bias) sizes[Qp::bias] = static_cast<std::size_t>(layer.out_channels);
+    } else if (layer.type == LayerType::batch_norm) {
+        for (const Qp qp : {Qp::gamma, Qp::beta, Qp::run_mu, Qp::run_sigma})
+            sizes[qp] = static_cast<std::size_t>(layer.out_shape.c);
+    }
+    return sizes;
+}
+
+void Model::Impl::check_input() const {
+    const Format& image = datapath_.at("input", Qp::image).format;
+    if (image.bits != 8 || !image.is_signed)
+        throw InputError("datapath '" + datapath_.name + "': image has " +
+                         std::to_string(image.bits) + (image.is_signed ? " signed" : " unsigned") +
+                         " bits; expected 8 signed bits, the pixel minus 128");
+    if (datapath_.machine.array_rows < 1 || datapath_.machine.accumulator_bits < 2)
+        throw InputError("datapath '" + datapath_.name +
+                         "': expected array_rows of at least 1 and accumulator_bits of at least 2");
+}
+
+void Model::Impl::check_layer(int index) const {
+    const Layer& layer = at(index);
+    for (const Qp qp : rounding_points(index))
+        if (datapath_.at(layer.name, qp).rounding == Rounding::stochastic)
+            throw InputError("layer " + quoted(layer.name) + ": rounding 'stochastic' at " +
+                             std::string(to_string(qp)) +
+                             "; expected one of the deterministic roundings in the forward pass");
+    if (is_array_layer(layer.type)) check_operand(index);
+    if (layer.type == LayerType::batch_norm && !is_folded(index)) check_x2(layer);
+    for (const int producer : layer.inputs) {
+        if (producer < 0 || !is_folded(producer) || quantizes_output(network_, producer)) continue;
+        if (layer.type != LayerType::relu && layer.type != LayerType::relu6)
+            throw InputError("layer " + quoted(layer.name) + " reads the folded batch norm " +
+                             quoted(at(producer).name) +
+                             ", whose exact output no register holds; expected a ReLU (or use "
+                             "bn_inference 'normalize')");
+    }
+}
+
+void Model::Impl::check_operand(int index) const {
+    const int producer = at(index).inputs.front();
+    const Qp point = output_point(producer);
+    int source = producer;  // a max pool's codes are its input's: those of the image are operands
+    while (source >= 0 && at(source).type == LayerType::max_pool)
+        source = at(source).inputs.front();
+    if (source < 0 || point == Qp::A) return;
+    throw InputError("layer " + quoted(at(index).name) + " reads " + std::string(to_string(point)) +
+                     " of layer " + quoted(network_.name_of(producer)) +
+                     "; expected an activation or the image: put a ReLU, a pool or a batch norm "
+                     "between them");
+}
+
+/// x2 is exact: gamma_q xhat + beta_q of any codes fits its register.
+void Model::Impl::check_x2(const Layer& layer) const {
+    const auto range = [&](Qp qp) {
+        const Quantizer& rule = datapath_.at(layer.name, qp);
+        return code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
+    };
+    const Quantizer& rule = datapath_.at(layer.name, Qp::x2);
+    const CodeRange gamma = range(Qp::gamma_q), xhat = range(Qp::xhat), beta = range(Qp::beta_q);
+    const int frac = datapath_.at(layer.name, Qp::gamma_q).format.frac +
+                     datapath_.at(layer.name, Qp::xhat).format.frac;
+    const int shift = frac - datapath_.at(layer.name, Qp::beta_q).format.frac;
+    const auto [least, most] = std::minmax({gamma.low * xhat.low, gamma.low * xhat.high,
+                                            gamma.high * xhat.low, gamma.high * xhat.high});
+    const CodeRange room = code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
+    if (shift < 0 || least + std::ldexp(beta.low, shift) < room.low ||
+        most + std::ldexp(beta.high, shift) > room.high)
+        throw InputError("layer " + quoted(layer.name) + ": x2 with " +
+                         std::to_string(rule.format.bits) + " bits at frac " +
+                         std::to_string(frac) +
+                         " does not hold every gamma_q xhat + beta_q; expected more bits");
+}
+
+void Model::Impl::set_parameters(const Parameters& parameters) {
+    Parameters fitted;
+    for (int index = 0; index < layers(); ++index) {
+        for (const auto& [qp, size] : masters(index)) {
+            const std::string where =
+                "parameters: layer " + quoted(at(index).name) + ", " + std::string(to_string(qp));
+            const auto given = parameters.find({index, qp});
+            if (given == parameters.end()) throw InputError(where + " is missing");
+            if (given->second.size() != size)
+                throw InputError(where + " has " + std::to_string(given->second.size()) +
+                                 " values; expected " + std::to_string(size));
+            for (const double value : given->second)
+                if (!std::isfinite(value))
+                    throw InputError(where + " has a value that is not a finite number");
+            Tensor tensor;
+            tensor.values = given->second;
+            quantize<double>(tensor, datapath_.at(at(index).name, qp));
+            fitted[{index, qp}] = std::move(tensor.values);
+        }
+    }
+    for (const auto& [key, values] : parameters)
+        if (fitted.count(key) == 0)
+            throw InputError("parameters: layer " + std::to_string(key.first) + " has no " +
+                             std::string(to_string(key.second)));
+    parameters_ = std::move(fitted);
+}
+
+void Model::Impl::begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch) {
+    if (batch < 1 || static_cast<std::int64_t>(pixels.size()) != batch * network_.input.size())
+        throw InputError("images: " + std::to_string(pixels.size()) + " pixels; expected " +
+                         std::to_string(batch) + " images of " +
+                         std::to_string(network_.input.size()));
+    for (int index = 0; index < layers(); ++index)
+        for (const auto& [qp, size] : masters(index))
+            if (parameters_.count({index, qp}) == 0)
+                throw std::logic_error("golden model: set_parameters() comes before begin()");
+    batch_ = batch;
+    begun_ = true;
+    done_ = -1;
+    unquantized_.begin(pixels, batch);
+
+    const Format& format = datapath_.at("input", Qp::image).format;
+    Tensor image;
+    image.shape = network_.input;
+    image.shape.n = batch;
+    image.frac = format.frac;
+    image.bits = format.bits;
+    image.values.reserve(pixels.size());
+    for (const std::uint8_t pixel : pixels)
+        image.values.push_back(std::ldexp(pixel - 128, -format.frac));
+    latest_.clear();
+    outputs_.clear();
+    outputs_[-1] = image;
+    latest_[Qp::image] = std::move(image);
+}
+
+std::map<Qp, Tensor> Model::Impl::layer(int index) {
+    require_batch();
+    if (index < done_ || index >= layers() || (index == done_ && latest_.empty()))
+        throw std::logic_error("golden model: layers are asked for once, in ascending order");
+    while (done_ < index) {
+        ++done_;
+        latest_ = options_.precision == Precision::float64 ? compute<double>(done_)
+                                                           : compute<float>(done_);
+        for (auto kept = outputs_.begin(); kept != outputs_.end();)
+            kept = last_reader(network_, kept->first) <= done_ ? outputs_.erase(kept)
+                                                               : std::next(kept);
+    }
+    return std::exchange(latest_, {});
+}
+
+template <class Real>
+std::map<Qp, Tensor> Model::Impl::compute(int index) {
+    const Layer& layer = at(index);
+    const Tensor& in = outputs_.at(layer.inputs.front());
+    std::map<Qp, Tensor> points;
+    switch (layer.type) {
+        case LayerType::conv2d:
+        case LayerType::linear:
+            points = products<Real>(index, in);
+            break;
+        case LayerType::batch_norm:
+            points = normalized<Real>(index, in);
+            break;
+        case LayerType::relu:
+        case LayerType::relu6:
+            points[Qp::A] = activation<Real>(layer, in);
+            break;
+        case LayerType::max_pool: {
+            Tensor& out = points[output_point(index)];
+            out.shape = layer.out_shape;
+            out.shape.n = batch_;
+            out.frac = in.frac;
+            out.bits = in.bits;
+            out.is_signed = in.is_signed;
+            out.values = max_pool(layer, batch_, in.values);
+            inherit(out, {&in});
+            break;
+        }
+        case LayerType::avg_pool:
+        case LayerType::global_avg_pool:
+            points[Qp::A] = average_pool<Real>(layer, in, datapath_.at(layer.name, Qp::A));
+            break;
+        case LayerType::add:
+            points[Qp::stream] = sum<Real>(layer);
+            if (quantizes_output(network_, index))
+                points[Qp::A] = to_activation<Real>(layer, points[Qp::stream]);
+            break;
+    }
+    // A folded batch norm has put its exact output there itself.
+    const auto output = points.find(output_point(index));
+    if (output != points.end() && last_reader(network_, index) > index)
+        outputs_[index] = output->second;
+    return points;
+}
+
+template <class Real>
+std::map<Qp, Tensor> Model::Impl::products(int index, const Tensor& in) const {
+    const Layer& layer = at(index);
+    std::map<Qp, Tensor> points;
+    Tensor& weights = points[Qp::Wq];
+    weights.shape = weight_shape(layer);
+    weights.values = parameters_.at({index, Qp::W});
+    quantize<Real>(weights, datapath_.at(layer.name, Qp::Wq));
+    const Tensor* bias = nullptr;
+    if (layer.bias) {
+        Tensor& bias_q = points[Qp::bias_q];
+        bias_q.shape = {1, layer.out_channels, 1, 1};
+        bias_q.values = parameters_.at({index, Qp::bias});
+        Quantizer rule = datapath_.at(layer.name, Qp::bias_q);
+        rule.format.frac = in.frac + weights.frac;
+        quantize<Real>(bias_q, rule);
+        bias = &bias_q;
+    }
+    const Qp output = output_point(index);
+    points[output] = multiply_accumulate<Real>(layer, in, weights, bias, datapath_.machine,
+                                               datapath_.at(layer.name, output));
+    return points;
+}
+
+template <class Real>
+std::map<Qp, Tensor> Model::Impl::normalized(int index, const Tensor& in) {
+    const Layer& layer = at(index);
+    ChannelParameters parameters;
+    parameters.gamma = &parameters_.at({index, Qp::gamma});
+    parameters.beta = &parameters_.at({index, Qp::beta});
+    parameters.run_mu = &parameters_.at({index, Qp::run_mu});
+    parameters.run_sigma = &parameters_.at({index, Qp::run_sigma});
+    BatchNormResult result = batch_norm<Real>(in, layer.name, datapath_,
+                                              options_.batch_norm == BatchNorm::batch, parameters);
+    const bool folded = is_folded(index);
+    if (quantizes_output(network_, index))
+        result.points[Qp::A] =
+            to_activation<Real>(layer, folded ? std::move(result.folded) : result.points[Qp::x2]);
+    else if (folded && last_reader(network_, index) > index)
+        outputs_[index] = std::move(result.folded);
+    return std::move(result.points);
+}
+
+template <class Real>
+Tensor Model::Impl::activation(const Layer& layer, const Tensor& in) const {
+    Tensor out;
+    out.shape = in.shape;
+    out.frac = in.frac;
+    out.values.reserve(in.values.size());
+    const double top = layer.type == LayerType::relu6 ? 6.0 : HUGE_VAL;
+    for (const double x : in.values) out.values.push_back(std::min(std::max(x, 0.0), top));
+    inherit(out, {&in});
+    return to_activation<Real>(layer, std::move(out));
+}
+
+template <class Real>
+Tensor Model::Impl::sum(const Layer& layer) const {
+    const Tensor& first = outputs_.at(layer.inputs.front());
+    Tensor out;
+    out.shape = first.shape;
+    out.frac = first.frac;
+    out.values = first.values;
+    double bound = largest(first.values);
+    inherit(out, {&first});
+    for (std::size_t n = 1; n < layer.inputs.size(); ++n) {
+        const Tensor& other = outputs_.at(layer.inputs[n]);
+        for (std::size_t i = 0; i < out.values.size(); ++i)
+            out.values[i] = static_cast<double>(static_cast<Real>(out.values[i]) +
+                                                static_cast<Real>(other.values[i]));
+        out.frac = std::max(out.frac, other.frac);
+        bound += largest(other.values);
+        inherit(out, {&other});
+    }
+    if (std::is_same_v<Real, double> && !(std::ldexp(bound, out.frac) < integer_limit))
+        uncertify(out, "layer " + quoted(layer.name) + ": sums may reach 2^53");
+    Quantizer exact = datapath_.at(layer.name, Qp::stream);
+    exact.format.frac = out.frac;  // on the grid already: nothing rounds
+    quantize<Real>(out, exact);
+    return out;
+}
+
+template <class Real>
+Tensor Model::Impl::to_activation(const Layer& layer, Tensor exact) const {
+    exact.ties.clear();
+    exact.exact.clear();
+    exact.saturations = exact.wraps = exact.differs_from_wide = 0;
+    quantize<Real>(exact, datapath_.at(layer.name, Qp::A));
+    return exact;
+}
+
+Model::Model(const Network& network, const Datapath& datapath, Options options)
+    : impl_(std::make_unique<Impl>(network, datapath, options)) {}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+
+void Model::set_parameters(const Parameters& parameters) { impl_->set_parameters(parameters); }
+const Parameters& Model::parameters() const { return impl_->parameters(); }
+void Model::begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch) {
+    impl_->begin(pixels, batch);
+}
+std::map<Qp, Tensor> Model::layer(int index) { return impl_->layer(index); }
+std::vector<double> Model::unquantized(int index) { return impl_->unquantized(index); }
+
+}  // namespace wagesim::golden

@@ -1,0 +1,196 @@
+// The run's document: see document.h.
+#include "report/document.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "wagesim/version.h"
+
+namespace wagesim::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string joined_names(const Network& network, const std::set<int>& layers) {
+    std::string text;
+    for (const int layer : layers)
+        if (layer >= 0) text += (text.empty() ? "" : "+") + network.name_of(layer);
+    return text;
+}
+
+Json to_json(const check::Mismatch& mismatch, const check::Judge& judge) {
+    return {{"tensor", judge.name_of(mismatch.qp)},
+            {"at", mismatch.at},
+            {"cycle", mismatch.cycle},
+            {"command", mismatch.command},
+            {"expected", mismatch.expected},
+            {"expected_hex", mismatch.expected_hex},
+            {"expected_value", mismatch.expected_value},
+            {"got", mismatch.got},
+            {"got_hex", mismatch.got_hex},
+            {"got_value", mismatch.got_value},
+            {"first_differing_bit", mismatch.first_bit},
+            {"cause", check::to_string(mismatch.cause)},
+            {"text", judge.describe(mismatch)}};
+}
+
+Json to_json(const check::TensorVerdict& verdict, const check::Judge& judge) {
+    const Shape& s = verdict.shape;
+    Json json{{"tensor", judge.name_of(verdict.qp)},
+              {"layer", verdict.qp.layer},
+              {"qp", to_string(verdict.qp.qp)},
+              {"shape", {s.n, s.c, s.h, s.w}},
+              {"bits", verdict.format.bits},
+              {"frac", verdict.format.frac},
+              {"signed", verdict.format.is_signed},
+              {"checked", verdict.checked},
+              {"mismatches", verdict.mismatches},
+              {"saturations", verdict.saturations},
+              {"wraps", verdict.wraps},
+              {"certified", verdict.certified}};
+    if (verdict.qp.qp == Qp::y || verdict.qp.qp == Qp::z)
+        json["differs_from_wide_accumulator"] = verdict.differs_from_wide;
+    if (!verdict.certified) json["why_not_certified"] = verdict.why_not;
+    if (verdict.sqnr_db) json["sqnr_db"] = *verdict.sqnr_db;
+    if (verdict.largest_error) json["largest_error"] = *verdict.largest_error;
+    if (verdict.first) {
+        json["first_mismatch"] = to_json(*verdict.first, judge);
+        for (const auto& [cause, count] : verdict.causes)
+            json["causes"][std::string(check::to_string(cause))] = count;
+    }
+    return json;
+}
+
+}  // namespace
+
+std::string grouped(std::int64_t value) {
+    std::string digits = std::to_string(std::abs(value));
+    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+        digits.insert(static_cast<std::size_t>(at), ",");
+    return value < 0 ? "-" + digits : digits;
+}
+
+Json document(const RunFacts& facts, const Network& network, const Datapath& datapath,
+              const Recorder& recorder, const check::Judge& judge) {
+    std::int64_t saturations = 0, wraps = 0;
+    for (const auto& verdict : judge.verdicts()) {
+        saturations += verdict.saturations;
+        wraps += verdict.wraps;
+    }
+    const MachineConfig& machine = datapath.machine;
+    std::int64_t pe_slots = 0;
+    for (const auto& pass : recorder.passes()) pe_slots += pass.pe_slots;
+    const std::int64_t array = std::int64_t{machine.array_rows} * machine.array_columns;
+
+    Json json;
+    json["summary"] = {{"mode", facts.mode},
+                       {"fidelity", facts.fidelity},
+                       {"images", facts.images},
+                       {"steps", 0},
+                       {"tensors_checked", judge.tensors_checked()},
+                       {"elements_checked", judge.elements_checked()},
+                       {"mismatches", judge.mismatches()},
+                       {"uncertified", judge.uncertified()},
+                       {"findings", judge.findings().size()},
+                       {"cycles", recorder.cycles()},
+                       {"macs", recorder.macs()},
+                       {"saturations", saturations},
+                       {"wraps", wraps},
+                       {"accuracy", facts.accuracy ? Json(*facts.accuracy) : Json(nullptr)},
+                       {"loss", nullptr},
+                       {"wall_seconds", facts.wall_seconds},
+                       {"seed", facts.seed},
+                       {"version", version}};
+    json["run"] = {{"network", network.name},
+                   {"network_file", facts.network_file},
+                   {"datapath", facts.datapath_name},
+                   {"data", facts.data},
+                   {"weights", facts.weights},
+                   {"golden", facts.golden},
+                   {"batch_norm", facts.batch_norm},
+                   {"batch", facts.batch},
+                   {"stall_seed", facts.stall_seed},
+                   {"injection", facts.injection},
+                   {"injection_story", facts.injection_story},
+                   {"cycle_convention", "wagesim"},
+                   {"clock_hz", machine.clock_hz},
+                   {"array", {machine.array_rows, machine.array_columns}}};
+
+    for (const auto& pass : recorder.passes()) {
+        std::int64_t stalls = 0;
+        for (const auto cause : pass.stalls[static_cast<std::size_t>(Unit::array)]) stalls += cause;
+        json["passes"].push_back(
+            {{"phase", to_string(pass.phase)},
+             {"layers", joined_names(network, pass.layers)},
+             {"cycles", pass.cycles},
+             {"macs", pass.macs},
+             {"pe_slots", pass.pe_slots},
+             {"utilisation", pass.cycles > 0 ? static_cast<double>(pass.macs) /
+                                                   static_cast<double>(pass.cycles * array)
+                                             : 0.0},
+             {"array_busy", pass.busy[static_cast<std::size_t>(Unit::array)]},
+             {"array_stalls", stalls},
+             {"dram_read_bytes", pass.dram_read_bytes},
+             {"dram_write_bytes", pass.dram_write_bytes}});
+    }
+
+    // One row per layer: a pass's cycles stand at the first layer it computes.
+    std::vector<Json> rows;
+    for (int i = -1; i < static_cast<int>(network.layers.size()); ++i) {
+        Json row{{"layer", network.name_of(i)},
+                 {"type", i < 0 ? "input"
+                                : std::string(to_string(
+                                      network.layers[static_cast<std::size_t>(i)].type))},
+                 {"cycles", nullptr},
+                 {"with", nullptr},
+                 {"macs", 0},
+                 {"utilisation", nullptr},
+                 {"saturations", 0},
+                 {"wraps", 0},
+                 {"elements_checked", 0},
+                 {"mismatches", 0},
+                 {"sqnr_db", nullptr},
+                 {"largest_error", nullptr}};
+        rows.push_back(row);
+    }
+    for (const auto& pass : recorder.passes()) {
+        if (pass.phase == Phase::prepare) continue;
+        int first = -2;
+        for (const int layer : pass.layers) {
+            if (layer < 0) continue;
+            Json& row = rows[static_cast<std::size_t>(layer + 1)];
+            if (first == -2) {
+                first = layer;
+                const std::int64_t before = row["cycles"].is_null() ? 0 : row["cycles"].get<std::int64_t>();
+                row["cycles"] = before + pass.cycles;
+                row["macs"] = row["macs"].get<std::int64_t>() + pass.macs;
+                if (pass.macs > 0)
+                    row["utilisation"] = static_cast<double>(pass.macs) /
+                                         static_cast<double>(pass.cycles * array);
+            } else if (row["cycles"].is_null()) {
+                row["with"] = network.name_of(first);
+            }
+        }
+    }
+    for (const auto& verdict : judge.verdicts()) {
+        Json& row = rows[static_cast<std::size_t>(verdict.qp.layer + 1)];
+        const auto add = [&](const char* key, std::int64_t count) {
+            row[key] = row[key].get<std::int64_t>() + count;
+        };
+        add("saturations", verdict.saturations);
+        add("wraps", verdict.wraps);
+        add("elements_checked", verdict.checked);
+        add("mismatches", verdict.mismatches);
+        if (verdict.sqnr_db) row["sqnr_db"] = *verdict.sqnr_db;
+        if (verdict.largest_error) row["largest_error"] = *verdict.largest_error;
+        json["tensors"].push_back(to_json(verdict, judge));
+    }
+    json["layers"] = rows;
+    for (const auto& finding : judge.findings())
+        json["findings"].push_back({{"tensor", finding.layer_qp}, {"text", finding.text}});
+    if (judge.first_mismatch()) json["first_mismatch"] = to_json(*judge.first_mismatch(), judge);
+    json["configuration"] = Json::parse(wagesim::to_json(datapath));
+    return json;
+}
+
+}  // namespace wagesim::report

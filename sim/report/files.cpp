@@ -1,0 +1,111 @@
+// The tables and the timeline of a run directory: see document.h.
+#include <sstream>
+
+#include "report/document.h"
+
+namespace wagesim::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr Unit units[] = {Unit::dma_read, Unit::dma_write, Unit::weight_loader, Unit::array,
+                          Unit::drain,    Unit::vector,    Unit::update};
+
+std::string names(const Network& network, const std::set<int>& layers) {
+    std::string text;
+    for (const int layer : layers)
+        if (layer >= 0) text += (text.empty() ? "" : "+") + network.name_of(layer);
+    return text;
+}
+
+}  // namespace
+
+std::string stats_csv(const Network& network, const Recorder& recorder) {
+    std::ostringstream out;
+    out << "pass,phase,layers,cycles,macs,pe_slots,dram_read_bytes,dram_write_bytes,unit,busy";
+    for (int cause = 0; cause < stall_cause_count; ++cause)
+        out << ",stall_" << to_string(static_cast<StallCause>(cause));
+    out << "\n";
+    int index = 0;
+    for (const auto& pass : recorder.passes()) {
+        for (const Unit unit : units) {
+            const auto u = static_cast<std::size_t>(unit);
+            out << index << ',' << to_string(pass.phase) << ',' << names(network, pass.layers)
+                << ',' << pass.cycles << ',' << pass.macs << ',' << pass.pe_slots << ','
+                << pass.dram_read_bytes << ',' << pass.dram_write_bytes << ',' << to_string(unit)
+                << ',' << pass.busy[u];
+            for (const auto stall : pass.stalls[u]) out << ',' << stall;
+            out << "\n";
+        }
+        ++index;
+    }
+    return out.str();
+}
+
+std::string tensors_csv(const Json& document) {
+    std::ostringstream out;
+    out << "tensor,n,c,h,w,bits,frac,signed,checked,mismatches,saturations,wraps,certified,"
+           "sqnr_db,largest_error,crc32\n";
+    for (const Json& tensor : document["tensors"]) {
+        const auto optional = [&](const char* key) {
+            return tensor.contains(key) ? tensor[key].dump() : std::string();
+        };
+        out << tensor["tensor"].get<std::string>();
+        for (const auto& extent : tensor["shape"]) out << ',' << extent;
+        out << ',' << tensor["bits"] << ',' << tensor["frac"] << ',' << tensor["signed"] << ','
+            << tensor["checked"] << ',' << tensor["mismatches"] << ',' << tensor["saturations"]
+            << ',' << tensor["wraps"] << ',' << tensor["certified"] << ',' << optional("sqnr_db")
+            << ',' << optional("largest_error") << ','
+            << (tensor.contains("crc32") ? tensor["crc32"].get<std::string>() : std::string())
+            << "\n";
+    }
+    return out.str();
+}
+
+std::string commands_csv(const Network& network, const Recorder& recorder) {
+    std::ostringstream out;
+    out << "batch,command,mnemonic,unit,phase,layer,tile,issued,started,finished,stall,cause\n";
+    for (const auto& record : recorder.commands()) {
+        const Command& command = *record.command;
+        std::int64_t stall = 0;
+        std::size_t worst = 0;
+        for (std::size_t cause = 0; cause < stall_cause_count; ++cause) {
+            stall += record.retired.stalls[cause];
+            if (record.retired.stalls[cause] > record.retired.stalls[worst]) worst = cause;
+        }
+        const bool fence = std::holds_alternative<Fence>(command.operands);
+        out << record.batch << ',' << record.retired.command << ',' << mnemonic(command) << ','
+            << (fence ? std::string_view("scheduler") : to_string(command.unit)) << ','
+            << to_string(command.phase) << ','
+            << (command.layer < 0 ? std::string() : network.name_of(command.layer)) << ','
+            << command.tile << ',' << record.retired.issued << ',' << record.retired.started << ','
+            << record.retired.finished << ',' << stall << ','
+            << (stall > 0 ? to_string(static_cast<StallCause>(worst)) : std::string_view())
+            << "\n";
+    }
+    return out.str();
+}
+
+std::string timeline_json(const Network& network, const Recorder& recorder) {
+    std::ostringstream out;
+    out << "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
+    out << R"x({"ph":"M","pid":1,"name":"process_name","args":{"name":"wagesim (1 us = 1 cycle)"}})x";
+    int tid = 0;
+    for (const Unit unit : units)
+        out << ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" << ++tid
+            << ",\"name\":\"thread_name\",\"args\":{\"name\":\"" << to_string(unit) << "\"}}";
+    for (const auto& record : recorder.commands()) {
+        const Command& command = *record.command;
+        if (std::holds_alternative<Fence>(command.operands)) continue;
+        out << ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" << static_cast<int>(command.unit) + 1
+            << ",\"ts\":" << record.retired.started
+            << ",\"dur\":" << record.retired.finished - record.retired.started << ",\"name\":"
+            << Json(mnemonic(command) + " " + network.name_of(command.layer)).dump()
+            << ",\"args\":{\"command\":" << record.retired.command << ",\"tile\":" << command.tile
+            << ",\"batch\":" << record.batch << "}}";
+    }
+    out << "\n]}\n";
+    return out.str();
+}
+
+}  // namespace wagesim::report

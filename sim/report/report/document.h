@@ -1,0 +1,49 @@
+// A run as one JSON document (manifest.json), and what is rendered from it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "check/judge.h"
+#include "report/recorder.h"
+
+namespace wagesim::report {
+
+/// What the document says beside the counters.
+struct RunFacts {
+    std::string mode = "infer", fidelity = "tile", golden = "float64", batch_norm = "running";
+    std::string network_file, datapath_name, data, weights;
+    std::int64_t images = 0, batch = 0;
+    std::uint32_t seed = 1, stall_seed = 0;
+    std::optional<double> accuracy;
+    double wall_seconds = 0;
+    std::string injection, injection_story;
+};
+
+/// The whole run. Keys of "summary" are stable: they are what --json prints.
+nlohmann::ordered_json document(const RunFacts& facts, const Network& network,
+                                const Datapath& datapath, const Recorder& recorder,
+                                const check::Judge& judge);
+
+/// The table per layer, the totals and the verdict, for a terminal.
+std::string to_text(const nlohmann::ordered_json& document);
+
+/// A page on its own: the table, where the cycles go, every tensor.
+std::string to_html(const nlohmann::ordered_json& document);
+
+/// stats.csv: one line per pass and unit: cycles, busy, stalls by cause, bytes.
+std::string stats_csv(const Network& network, const Recorder& recorder);
+/// tensors.csv: one line per quantisation point.
+std::string tensors_csv(const nlohmann::ordered_json& document);
+/// commands.csv: one line per executed command.
+std::string commands_csv(const Network& network, const Recorder& recorder);
+/// timeline.json: Chrome trace events (one cycle is shown as one microsecond), for Perfetto.
+std::string timeline_json(const Network& network, const Recorder& recorder);
+
+/// 12345678 -> "12,345,678".
+std::string grouped(std::int64_t value);
+
+}  // namespace wagesim::report

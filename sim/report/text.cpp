@@ -1,0 +1,141 @@
+// The table for a terminal: see document.h.
+#include <cstdio>
+#include <sstream>
+#include <vector>
+
+#include "report/document.h"
+
+namespace wagesim::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string fixed(double value, int digits) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%.*f", digits, value);
+    return text;
+}
+
+std::string count_or_dash(const Json& value) {
+    return value.is_null() ? "-" : grouped(value.get<std::int64_t>());
+}
+
+/// Columns as wide as their widest cell; the first two to the left, numbers to the right.
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows)
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            if (widths.size() <= i) widths.push_back(0);
+            widths[i] = std::max(widths[i], row[i].size());
+        }
+    std::string text;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        std::string line;
+        for (std::size_t i = 0; i < rows[r].size(); ++i) {
+            const std::string pad(widths[i] - rows[r][i].size(), ' ');
+            if (i > 0) line += "  ";
+            line += i < 2 ? rows[r][i] + pad : pad + rows[r][i];
+        }
+        text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+        if (r == 0) {
+            std::size_t width = 2 * (widths.size() - 1);
+            for (const auto w : widths) width += w;
+            text += std::string(width, '-') + "\n";
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string to_text(const Json& document) {
+    const Json& summary = document["summary"];
+    const Json& run = document["run"];
+    const bool judged = run["golden"] != "none";
+    std::ostringstream out;
+    out << run["network"].get<std::string>() << ", " << summary["images"] << " images in batches of "
+        << run["batch"] << ", batch norm with " << run["batch_norm"].get<std::string>()
+        << " statistics; datapath " << run["datapath"].get<std::string>() << ", array "
+        << run["array"][0] << "x" << run["array"][1] << ", fidelity "
+        << summary["fidelity"].get<std::string>() << "\n\n";
+
+    std::vector<std::vector<std::string>> rows{{"layer", "type", "cycles", "MACs", "util %", "sat",
+                                                "wraps", "checked", "mismatches", "SQNR dB",
+                                                "max error"}};
+    for (const Json& layer : document["layers"]) {
+        const std::string cycles = !layer["cycles"].is_null() ? count_or_dash(layer["cycles"])
+                                   : layer["with"].is_null()
+                                       ? "-"
+                                       : "in " + layer["with"].get<std::string>();
+        rows.push_back(
+            {layer["layer"], layer["type"], cycles, count_or_dash(layer["macs"]),
+             layer["utilisation"].is_null() ? "-" : fixed(100 * layer["utilisation"].get<double>(), 1),
+             count_or_dash(layer["saturations"]), count_or_dash(layer["wraps"]),
+             judged ? count_or_dash(layer["elements_checked"]) : "-",
+             judged ? count_or_dash(layer["mismatches"]) : "-",
+             layer["sqnr_db"].is_null() ? "-" : fixed(layer["sqnr_db"].get<double>(), 1),
+             layer["largest_error"].is_null() ? "-"
+                                              : fixed(layer["largest_error"].get<double>(), 4)});
+    }
+    out << table(rows) << "\n";
+
+    std::int64_t prepare = 0;
+    for (const Json& pass : document["passes"])
+        if (pass["phase"] == "prepare") prepare += pass["cycles"].get<std::int64_t>();
+    const auto cycles = summary["cycles"].get<std::int64_t>();
+    const double array = run["array"][0].get<double>() * run["array"][1].get<double>();
+    out << "cycles    " << grouped(cycles) << " (" << grouped(prepare)
+        << " of them to quantise the parameters), "
+        << fixed(static_cast<double>(cycles) / run["clock_hz"].get<double>() * 1e6, 1)
+        << " us at the modelled clock; convention: " << run["cycle_convention"].get<std::string>()
+        << "\n"
+        << "MACs      " << grouped(summary["macs"].get<std::int64_t>()) << ", "
+        << fixed(cycles > 0 ? 100 * summary["macs"].get<double>() /
+                                  (static_cast<double>(cycles) * array)
+                            : 0.0,
+                 1)
+        << " % of the array's slots\n";
+    if (!summary["accuracy"].is_null())
+        out << "accuracy  " << fixed(100 * summary["accuracy"].get<double>(), 2) << " % of "
+            << summary["images"] << " images\n";
+    out << "wall      " << fixed(summary["wall_seconds"].get<double>(), 3) << " s\n";
+    if (!run["injection"].get<std::string>().empty())
+        out << "injected  " << run["injection"].get<std::string>() << ": "
+            << run["injection_story"].get<std::string>() << "\n";
+
+    if (!judged) {
+        out << "\nNOT CHECKED (--golden none)\n";
+        return out.str();
+    }
+    for (const Json& tensor : document["tensors"])
+        if (!tensor["certified"].get<bool>())
+            out << "\nuncertified: " << tensor["tensor"].get<std::string>() << ": "
+                << tensor["why_not_certified"].get<std::string>() << "\n";
+    int shown = 0;
+    if (document.contains("findings"))
+        for (const Json& finding : document["findings"]) {
+            if (++shown > 10) {
+                out << "... and " << document["findings"].size() - 10 << " more findings\n";
+                break;
+            }
+            out << "\nfinding: " << finding["tensor"].get<std::string>() << ": "
+                << finding["text"].get<std::string>() << "\n";
+        }
+    if (document.contains("first_mismatch"))
+        out << "\nfirst mismatch: " << document["first_mismatch"]["text"].get<std::string>();
+
+    const auto mismatches = summary["mismatches"].get<std::int64_t>();
+    const auto uncertified = summary["uncertified"].get<std::int64_t>();
+    const auto findings = summary["findings"].get<std::int64_t>();
+    const bool clean = mismatches == 0 && uncertified == 0 && findings == 0;
+    out << "\n"
+        << (clean ? "BIT-EXACT: " : "NOT BIT-EXACT: ")
+        << grouped(summary["tensors_checked"].get<std::int64_t>()) << " tensors, "
+        << grouped(summary["elements_checked"].get<std::int64_t>()) << " elements checked, "
+        << grouped(mismatches) << " mismatches, " << uncertified << " uncertified";
+    if (findings > 0) out << ", " << findings << " findings";
+    out << "\n";
+    return out.str();
+}
+
+}  // namespace wagesim::report

@@ -1,0 +1,175 @@
+// Speed of the simulator on the convnet, as ratios measured side by side in one run.
+// Not a test: nothing here fails by the clock.
+#include <benchmark/benchmark.h>
+#include <cblas.h>
+
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <systemc>
+
+#include "golden/model.h"
+#include "parameters.h"
+#include "report/recorder.h"
+#include "session.h"
+
+namespace {
+
+using namespace wagesim;
+
+constexpr std::int64_t images = 16;
+
+struct Silent : Probe {
+    void on_tap(const Tap&) override {}
+    void on_retired(const Retired&) override {}
+};
+
+struct Workload {
+    Network network = read_network(WAGESIM_NETWORKS_DIR "/convnet.json");
+    Datapath datapath = preset("int8");
+    app::Parameters parameters = app::initial_parameters(network, datapath, 1);
+    app::Session session{network, datapath, compile::BatchNorm::running, parameters, images, {}};
+    std::vector<std::uint8_t> pixels;
+    std::int64_t macs = 0, cycles = 0;
+
+    Workload() : pixels(static_cast<std::size_t>(images * network.input.size())) {
+        std::uint32_t state = 1;
+        for (auto& pixel : pixels) pixel = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
+        Silent silent;
+        session.begin_batch(images);
+        session.run(pixels, silent);  // parameters are quantised once
+        session.begin_batch(images);
+        const auto totals = session.run(pixels, silent);
+        macs = totals.macs;
+        cycles = totals.cycles;
+    }
+};
+
+Workload& workload() {
+    static Workload only;
+    return only;
+}
+
+/// Hardware model, tile fidelity, nobody watching.
+void machine_tile(benchmark::State& state) {
+    Workload& w = workload();
+    Silent silent;
+    for (auto _ : state) {
+        w.session.begin_batch(images);
+        benchmark::DoNotOptimize(w.session.run(w.pixels, silent));
+    }
+}
+
+/// The golden model, every tensor.
+void golden_float64(benchmark::State& state) {
+    Workload& w = workload();
+    golden::Model model(w.network, w.datapath, {});
+    model.set_parameters(app::to_values(w.parameters));
+    for (auto _ : state) {
+        model.begin(w.pixels, images);
+        for (int i = -1; i < static_cast<int>(w.network.layers.size()); ++i)
+            benchmark::DoNotOptimize(model.layer(i));
+    }
+}
+
+/// Machine, golden model and judge: what `wagesim run` does.
+void checked_run(benchmark::State& state) {
+    Workload& w = workload();
+    golden::Model model(w.network, w.datapath, {});
+    model.set_parameters(app::to_values(w.parameters));
+    for (auto _ : state) {
+        check::Judge judge(w.network, &model);
+        model.begin(w.pixels, images);
+        w.session.begin_batch(images);
+        judge.begin_batch(w.session.expected());
+        w.session.run(w.pixels, judge);
+        judge.end_batch();
+        if (!judge.clean()) state.SkipWithError("not bit-exact");
+    }
+}
+
+/// The same products as plain loops over int8 and int32: what a C programmer writes first.
+void plain_loop(benchmark::State& state) {
+    Workload& w = workload();
+    struct Conv {
+        int cin, hw, cout, kernel, padding;
+    };
+    const Conv layers[] = {{1, 28, 16, 3, 1}, {16, 14, 32, 3, 1}, {1568, 1, 10, 1, 0}};
+    std::vector<std::int8_t> in(16 * 28 * 28, 3), weights(32 * 1568, 5);
+    std::vector<std::int32_t> out(16 * 28 * 28);
+    for (auto _ : state)
+        for (std::int64_t n = 0; n < images; ++n)
+            for (const Conv& l : layers) {
+                for (int o = 0; o < l.cout; ++o)
+                    for (int y = 0; y < l.hw; ++y)
+                        for (int x = 0; x < l.hw; ++x) {
+                            std::int32_t sum = 0;
+                            for (int c = 0; c < l.cin; ++c)
+                                for (int i = 0; i < l.kernel; ++i)
+                                    for (int j = 0; j < l.kernel; ++j) {
+                                        const int h = y + i - l.padding, v = x + j - l.padding;
+                                        if (h < 0 || h >= l.hw || v < 0 || v >= l.hw) continue;
+                                        sum += in[static_cast<std::size_t>((c * l.hw + h) * l.hw + v)] *
+                                               weights[static_cast<std::size_t>(
+                                                   ((o * l.cin + c) * l.kernel + i) * l.kernel + j)];
+                                    }
+                            out[static_cast<std::size_t>((o * l.hw + y) * l.hw + x)] = sum;
+                        }
+                benchmark::DoNotOptimize(out.data());
+                benchmark::ClobberMemory();
+            }
+    (void)w;
+}
+
+/// Keeps the medians, prints the usual lines, then the ratios.
+class Ratios : public benchmark::ConsoleReporter {
+public:
+    void ReportRuns(const std::vector<Run>& runs) override {
+        for (const Run& run : runs)
+            if (run.aggregate_name == "median")
+                medians_[run.run_name.function_name] = run.GetAdjustedRealTime() / 1e3;  // ms
+        ConsoleReporter::ReportRuns(runs);
+    }
+    void Finalize() override {
+        ConsoleReporter::Finalize();
+        if (medians_.count("machine_tile") == 0) return;
+        const Workload& w = workload();
+        const double tile = medians_["machine_tile"];
+        std::printf("\nconvnet, %lld images, %lld MACs, %lld simulated cycles; medians, one thread\n",
+                    static_cast<long long>(images), static_cast<long long>(w.macs),
+                    static_cast<long long>(w.cycles));
+        std::printf("  machine, tile fidelity   %8.2f ms  %8.1f MMAC/s  %8.2f Mcycles/s\n", tile,
+                    static_cast<double>(w.macs) / tile / 1e3,
+                    static_cast<double>(w.cycles) / tile / 1e3);
+        for (const char* other : {"golden_float64", "checked_run", "plain_loop"})
+            if (medians_.count(other) != 0)
+                std::printf("  %-24s %8.2f ms  %8.1f MMAC/s  takes %.2fx the machine's time\n", other,
+                            medians_[other], static_cast<double>(w.macs) / medians_[other] / 1e3,
+                            medians_[other] / tile);
+    }
+
+private:
+    std::map<std::string, double> medians_;
+};
+
+}  // namespace
+
+BENCHMARK(machine_tile)->Unit(benchmark::kMillisecond);
+BENCHMARK(golden_float64)->Unit(benchmark::kMillisecond);
+BENCHMARK(checked_run)->Unit(benchmark::kMillisecond);
+BENCHMARK(plain_loop)->Unit(benchmark::kMillisecond);
+
+int sc_main(int argc, char** argv) {
+    openblas_set_num_threads(1);
+    // Rounds in turn, so that a slower minute of the machine meets all of them.
+    std::vector<char*> arguments(argv, argv + argc);
+    std::string repetitions = "--benchmark_repetitions=9", mixed = "--benchmark_enable_random_interleaving=true",
+                brief = "--benchmark_report_aggregates_only=true", least = "--benchmark_min_time=0.2";
+    for (auto* option : {&repetitions, &mixed, &brief, &least}) arguments.insert(arguments.begin() + 1, option->data());
+    int count = static_cast<int>(arguments.size());
+    benchmark::Initialize(&count, arguments.data());
+    Ratios reporter;
+    benchmark::RunSpecifiedBenchmarks(&reporter);
+    return 0;
+}

@@ -1,0 +1,106 @@
+// Every program that the compiler makes does each multiplication and each code once, reads only
+// what is there, and cannot deadlock.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+#include <string>
+
+#include "compile/compile.h"
+#include "program_check.h"
+#include "random_network.h"
+#include "wagesim/error.h"
+
+namespace wagesim::test {
+namespace {
+
+using compile::BatchNorm;
+
+std::int64_t macs_of(const Network& network, std::int64_t batch) {
+    std::int64_t macs = 0;
+    for (const Layer& layer : network.layers) {
+        if (layer.type != LayerType::conv2d && layer.type != LayerType::linear) continue;
+        const Shape weights = weight_shape(layer);
+        macs += batch * layer.out_shape.size() * weights.c * weights.h * weights.w;
+    }
+    return macs;
+}
+
+std::int64_t codes_of(const Network& network, const Datapath& datapath, std::int64_t batch,
+                      BatchNorm batch_norm) {
+    std::int64_t codes = 0;
+    for (const auto& point : compile::quantisation_points(network, datapath, batch, batch_norm))
+        if (point.qp.layer >= 0) codes += point.shape.size();
+    return codes;
+}
+
+void expect_sound(const Network& network, const Datapath& datapath, std::int64_t batch,
+                  BatchNorm batch_norm) {
+    const Program program = compile::compile(network, datapath, batch, batch_norm, true);
+    const Checked checked = check_program(program, network, datapath, batch, batch_norm);
+    EXPECT_EQ(checked.violation, "");
+    EXPECT_EQ(checked.macs, macs_of(network, batch));
+    EXPECT_EQ(checked.codes_made, codes_of(network, datapath, batch, batch_norm));
+    EXPECT_EQ(deadlock(program, 1), -1);
+    EXPECT_EQ(deadlock(program, 8), -1);
+}
+
+class RandomNetworks : public testing::TestWithParam<int> {};
+
+TEST_P(RandomNetworks, CompileToSoundPrograms) {
+    int compiled = 0, refused = 0;
+    for (int i = 0; i < 40; ++i) {
+        const int seed = GetParam() * 1000 + i;
+        Random random(static_cast<std::uint64_t>(seed));
+        const bool folded = random.chance(25);
+        const std::string text = random_network(random, folded);
+        Datapath datapath = random_datapath(random);
+        if (folded) datapath.bn_inference = BnInference::folded;
+        const std::int64_t batch = random.between(1, 5);
+        const BatchNorm batch_norm =
+            !folded && random.chance(50) ? BatchNorm::batch : BatchNorm::running;
+        SCOPED_TRACE("seed " + std::to_string(seed) + "\n" + text);
+        const Network network = parse_network(text, "random");
+        try {
+            expect_sound(network, datapath, batch, batch_norm);
+            ++compiled;
+        } catch (const InputError& error) {
+            // Too small a buffer, or a batch norm that can't be folded: said with the layer.
+            EXPECT_EQ(std::string(error.what()).rfind("layer l", 0), 0U) << error.what();
+            ++refused;
+        }
+        if (HasFailure()) return;
+    }
+    EXPECT_GT(compiled, 20) << refused << " refused";
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, testing::Range(0, 6));
+
+class ShippedNetworks : public testing::TestWithParam<std::string> {};
+
+TEST_P(ShippedNetworks, CompileToSoundPrograms) {
+    const Network network = read_network(std::string(WAGESIM_NETWORKS) + "/" + GetParam());
+    expect_sound(network, preset("int8"), 2, BatchNorm::running);
+    expect_sound(network, preset("int8"), 3, BatchNorm::batch);
+    Datapath small = preset("int8");
+    small.machine.activation_buffer_bytes = 16 * 1024;
+    small.machine.weight_buffer_bytes = 4 * 1024;
+    small.machine.accumulator_bytes = 10 * 16 * 64;
+    small.machine.parameter_bytes = 1024;
+    expect_sound(network, small, 1, BatchNorm::running);
+}
+
+std::vector<std::string> shipped() {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(WAGESIM_NETWORKS))
+        if (entry.path().extension() == ".json") names.insert(entry.path().filename().string());
+    return {names.begin(), names.end()};
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::ValuesIn(shipped()),
+                         [](const auto& parameter) {
+                             return parameter.param.substr(0, parameter.param.find('.'));
+                         });
+
+}  // namespace
+}  // namespace wagesim::test
