@@ -58,6 +58,9 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
     if (injection_) {
         SC_HAS_PROCESS(Machine);
         SC_METHOD(inject);
+        sensitive << injection_due_;
+        dont_initialize();
+        if (injection_->cycle > 0) injection_due_.notify(before_cycle(injection_->cycle));
     }
 }
 
@@ -102,6 +105,7 @@ Machine::Totals Machine::run(const Program& program, Probe& probe) {
 
     const std::int64_t begin = present_cycle();
     for (auto& unit : units_) unit->begin_run(begin);
+    if (injection_ && injection_->cycle == 0 && !injection_reached_) inject();
     watch_.probe = &probe;
     scheduler_.load(program);
     sc_core::sc_start();  // to the scheduler's pause, or until nothing can happen any more
@@ -132,14 +136,7 @@ std::string Machine::deadlock() const {
     return text;
 }
 
-// Methods run before threads, so nothing starts in this cycle before the bit is inverted. The
-// initialization phase calls it once at cycle 0.
 void Machine::inject() {
-    if (injection_reached_) return;
-    if (injection_->cycle > present_cycle()) {
-        next_trigger(cycles(injection_->cycle - present_cycle()));
-        return;
-    }
     injection_reached_ = true;
     const std::int64_t address = injection_->address;
     const auto flip = [&](auto& memory, std::int64_t watched) {

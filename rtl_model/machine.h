@@ -106,6 +106,7 @@ private:
     const DmaUnit* dma_write_ = nullptr;
 
     FlipWatch flip_watch_;
+    sc_core::sc_event injection_due_{"injection_due"};
     bool injection_reached_ = false, injection_hit_ = false;
     std::string first_touch_;  // the command that flip_watch_ names
     bool failed_ = false;

@@ -1,19 +1,21 @@
-// The one clock: cycles as SystemC time. No clock process exists; threads wait for whole cycles.
+// The one clock: cycles as SystemC time. No clock process exists; processes wait for whole cycles.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <systemc>
 
 namespace wagesim::rtl {
 
-/// A unit's thread also runs what watches it (the probe).
-inline constexpr std::size_t thread_stack_bytes = std::size_t{1} << 20;
-
 /// SystemC's time of so many cycles. A cycle is shown as 1 ns; `clock_hz` only prints seconds.
 inline sc_core::sc_time cycles(std::int64_t count) {
     static const sc_dt::uint64 period = sc_core::sc_time(1, sc_core::SC_NS).value();
     return sc_core::sc_time::from_value(static_cast<sc_dt::uint64>(count) * period);
+}
+
+/// Just before the cycle: everything of earlier cycles has happened, nothing of this one. Not for
+/// cycle 0.
+inline sc_core::sc_time before_cycle(std::int64_t cycle) {
+    return cycles(cycle) - sc_core::sc_get_time_resolution();
 }
 
 /// The present cycle, since the first run's start.

@@ -14,66 +14,73 @@ Scheduler::Scheduler(const sc_core::sc_module_name& name, const MachineConfig& c
       waves_(waves) {
     control.bind(*this);
     SC_HAS_PROCESS(Scheduler);
-    SC_THREAD(run);
-    set_stack_size(thread_stack_bytes);
+    SC_METHOD(run);
 }
 
 void Scheduler::load(const Program& program) {
     program_ = &program;
     next_ = 0;
+    earliest_ = present_cycle();
     loaded_.notify(sc_core::SC_ZERO_TIME);
 }
 
 void Scheduler::run() {
-    for (;;) {
-        while (program_ == nullptr) wait(loaded_);
-        try {
-            run_program();
-        } catch (const sc_core::sc_unwind_exception&) {
-            throw;
-        } catch (...) {
-            failed(std::current_exception());
+    try {
+        while (advance()) {
         }
-        program_ = nullptr;
-        sc_core::sc_pause();
+    } catch (...) {
+        failed(std::current_exception());
     }
 }
 
-void Scheduler::run_program() {
-    std::int64_t earliest = present_cycle();
-    for (next_ = 0; next_ < program_->commands.size(); ++next_) {
+bool Scheduler::advance() {
+    if (program_ == nullptr) {
+        next_trigger(loaded_);
+        return false;
+    }
+    const bool at_end = next_ == program_->commands.size();
+    const std::int64_t now = present_cycle();
+    if (!at_end && now < earliest_) {
         show(Waves::State::issue);
-        if (present_cycle() < earliest) wait(cycles(earliest - present_cycle()));
-        const Command& command = program_->commands[next_];
-        const auto index = static_cast<std::int64_t>(next_);
-        if (std::holds_alternative<Fence>(command.operands)) {
-            show(Waves::State::fence);
-            wait_until_idle();
-            memories_.forget();
-            if (watch_.probe != nullptr) {
-                const std::int64_t now = present_cycle();
-                watch_.probe->on_retired({index, now, now, now, {}});
-            }
-        } else {
-            auto& queue = queues[static_cast<std::size_t>(command.unit)];
-            while (!queue->has_room()) {
-                show(Waves::State::blocked);
-                wait(queue->room_made());
-            }
-            ++outstanding_;
-            queue->push({&command, index, present_cycle()});
-        }
-        if (waves_ != nullptr) waves_->issued(present_cycle(), index, command);
-        last_progress_ = present_cycle();
-        earliest = last_progress_ + issue_cycles_;
+        next_trigger(cycles(earliest_ - now));
+        return false;
     }
-    show(Waves::State::fence);
-    wait_until_idle();
-    show(Waves::State::idle);
+    const Command* command = at_end ? nullptr : &program_->commands[next_];
+    if (at_end || std::holds_alternative<Fence>(command->operands)) {
+        if (outstanding_ > 0) {
+            show(Waves::State::fence);
+            next_trigger(idle_);
+            return false;
+        }
+        if (at_end) {
+            show(Waves::State::idle);
+            program_ = nullptr;
+            sc_core::sc_pause();
+            return true;
+        }
+        execute_fence();
+    } else {
+        auto& queue = queues[static_cast<std::size_t>(command->unit)];
+        if (!queue->has_room()) {
+            show(Waves::State::blocked);
+            next_trigger(queue->room_made());
+            return false;
+        }
+        ++outstanding_;
+        queue->push({command, static_cast<std::int64_t>(next_), now});
+    }
+    if (waves_ != nullptr) waves_->issued(now, static_cast<std::int64_t>(next_), *command);
+    ++next_;
+    last_progress_ = now;
+    earliest_ = now + issue_cycles_;
+    return true;
 }
 
-void Scheduler::wait_until_idle() {
-    while (outstanding_ > 0) wait(idle_);
+void Scheduler::execute_fence() {
+    memories_.forget();
+    if (watch_.probe == nullptr) return;
+    const std::int64_t now = present_cycle();
+    watch_.probe->on_retired({static_cast<std::int64_t>(next_), now, now, now, {}});
 }
 
 void Scheduler::retired(const Retired& retired) {

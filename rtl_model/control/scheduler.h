@@ -35,8 +35,8 @@ public:
 
 private:
     void run();
-    void run_program();
-    void wait_until_idle();
+    bool advance();  // false: it waits, and a next_trigger is set
+    void execute_fence();
     void retired(const Retired& retired) override;
     void failed(std::exception_ptr error) override;
     void show(Waves::State state);
@@ -48,6 +48,7 @@ private:
 
     const Program* program_ = nullptr;
     std::size_t next_ = 0;          // the command to issue
+    std::int64_t earliest_ = 0;     // cycle of its issue
     std::int64_t outstanding_ = 0;  // issued and not done
     std::int64_t last_progress_ = 0;
     std::exception_ptr error_;

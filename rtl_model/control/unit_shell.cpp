@@ -14,8 +14,7 @@ UnitShell::UnitShell(const sc_core::sc_module_name& name, Unit unit, const UnitS
       unit_(unit),
       stalls_(services.stall_seed, static_cast<std::uint32_t>(unit)) {
     SC_HAS_PROCESS(UnitShell);
-    SC_THREAD(run);
-    set_stack_size(thread_stack_bytes);
+    SC_METHOD(run);
     SC_METHOD(hand_out);
     sensitive << due_;
     dont_initialize();
@@ -42,55 +41,93 @@ std::string UnitShell::waiting() const {
 
 void UnitShell::run() {
     try {
-        for (;;) execute_next();
-    } catch (const sc_core::sc_unwind_exception&) {
-        throw;
+        while (advance()) {
+        }
     } catch (...) {
         control->failed(std::current_exception());
     }
 }
 
-void UnitShell::execute_next() {
-    while (commands->head() == nullptr) wait(commands->pushed());
+bool UnitShell::advance() {
+    switch (step_) {
+        case Step::fetch:
+            if (commands->head() == nullptr) {
+                next_trigger(commands->pushed());
+                return false;
+            }
+            fetched();
+            step_ = Step::tokens;
+            return true;
+        case Step::tokens:
+            if (!has_tokens()) {
+                next_trigger(tokens->given(unit_));
+                return false;
+            }
+            step_ = Step::start;
+            if (const std::int64_t delay = stalls_.draw(4, 8); delay > 0) {
+                stall(StallCause::backpressure);
+                retired_.stalls[static_cast<std::size_t>(StallCause::backpressure)] += delay;
+                next_trigger(cycles(delay));
+                return false;
+            }
+            return true;
+        case Step::start:
+            start();
+            step_ = Step::busy;
+            return true;
+        case Step::busy:
+            if (const std::int64_t until = busy_until(); until > now()) {
+                next_trigger(cycles(until - now()));
+                return false;
+            }
+            finish();
+            step_ = Step::fetch;
+            return true;
+    }
+    return false;
+}
+
+void UnitShell::fetched() {
     current_ = *commands->head();
-    const Command& command = *current_.command;
     retired_ = Retired{};
     retired_.command = current_.index;
     retired_.issued = current_.cycle;
     retired_.stalls[static_cast<std::size_t>(StallCause::control)] =
         std::max<std::int64_t>(0, current_.cycle - free_);
-    wait_for_tokens(command);
-    if (const std::int64_t delay = stalls_.draw(4, 8); delay > 0) {
-        stall(StallCause::backpressure);
-        wait(cycles(delay));
-        retired_.stalls[static_cast<std::size_t>(StallCause::backpressure)] += delay;
-    }
+}
+
+bool UnitShell::has_tokens() {
+    if (lacking_) retired_.stalls[static_cast<std::size_t>(*lacking_)] += now() - lacking_since_;
+    const TokenInfo* token = tokens->lacking(current_.command->waits);
+    lacking_.reset();
+    if (token == nullptr) return true;
+    lacking_ = token->cause;
+    lacking_since_ = now();
+    stall(token->cause);
+    return false;
+}
+
+void UnitShell::start() {
+    const Command& command = *current_.command;
     tokens->take(command.waits);
     commands->pop();
-
-    const std::int64_t start = now();
-    retired_.started = start;
+    retired_.started = now();
     accesses_ = accesses_of(command, services_.config);
     if (services_.waves != nullptr) {
-        services_.waves->stalled(unit_, start, "none");
-        services_.waves->started(unit_, start, current_.index, command, accesses_);
+        services_.waves->stalled(unit_, now(), "none");
+        services_.waves->started(unit_, now(), current_.index, command, accesses_);
     }
     acts(current_.index);
-    carry_out(current_);
+    begin(current_);
+}
+
+void UnitShell::finish() {
+    end(current_);
     free_ = now();
-    busy_cycles_ += free_ - start;
+    busy_cycles_ += free_ - retired_.started;
     if (services_.waves != nullptr) {
         services_.waves->ended(unit_, free_);
         services_.waves->stalled(unit_, free_, to_string(StallCause::control));
-    }
-}
-
-void UnitShell::wait_for_tokens(const Command& command) {
-    while (const TokenInfo* token = tokens->lacking(command.waits)) {
-        const std::int64_t since = now();
-        stall(token->cause);
-        wait(tokens->given(unit_));
-        retired_.stalls[static_cast<std::size_t>(token->cause)] += now() - since;
     }
 }
 
@@ -131,15 +168,14 @@ ComputeUnit::ComputeUnit(const sc_core::sc_module_name& name, Unit unit,
                          const UnitServices& services, Executor& executor)
     : UnitShell(name, unit, services), executor_(executor) {}
 
-void ComputeUnit::carry_out(const Issued& issued) {
+void ComputeUnit::begin(const Issued& issued) {
     const std::int64_t start = now();
     const Work work = executor_.execute(*issued.command, issued.index, start);
-    services_.claims.claim(unit_, describe(issued), accesses_, start, start + work.busy);
+    until_ = start + work.busy;
+    services_.claims.claim(unit_, describe(issued), accesses_, start, until_);
     if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))
-        if (!gemm->gives_at_swap.empty() && work.swap >= 0)
-            give_at(start + work.swap, gemm->gives_at_swap);
-    complete_at(start + work.busy + work.latency);
-    if (work.busy > 0) wait(cycles(work.busy));
+        if (!gemm->gives_at_swap.empty()) give_at(start + work.swap, gemm->gives_at_swap);
+    complete_at(until_ + work.latency);
 }
 
 }  // namespace wagesim::rtl

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <queue>
 #include <string>
 #include <systemc>
@@ -42,9 +43,12 @@ public:
     std::string waiting() const;
 
 protected:
-    /// Does the command's work, from the present cycle (its start) on, and returns in the cycle in
-    /// which the unit is free. Calls complete_at once before.
-    virtual void carry_out(const Issued& issued) = 0;
+    /// The command starts in the present cycle: does its work.
+    virtual void begin(const Issued& issued) = 0;
+    /// When the unit is free again, as far as known; asked again in that cycle.
+    virtual std::int64_t busy_until() = 0;
+    /// That cycle has come.
+    virtual void end(const Issued& issued) = 0;
 
     /// The command is done (tokens given, retired) in this cycle, or at once.
     void complete_at(std::int64_t cycle);
@@ -70,15 +74,22 @@ private:
             return cycle != other.cycle ? cycle > other.cycle : order > other.order;
         }
     };
+    enum class Step { fetch, tokens, start, busy };
     void run();
-    void execute_next();
-    void wait_for_tokens(const Command& command);
+    bool advance();  // false: it waits, and a next_trigger is set
+    void fetched();
+    bool has_tokens();
+    void start();
+    void finish();
     void hand_out();
     void push(Gift gift);
     void stall(StallCause cause);
 
     StallSource stalls_;
+    Step step_ = Step::fetch;
     Issued current_;
+    std::optional<StallCause> lacking_;  // since lacking_since_
+    std::int64_t lacking_since_ = 0;
     Retired retired_;  // of current_, so far
     std::int64_t free_ = 0;
     std::int64_t busy_cycles_ = 0;
@@ -94,9 +105,12 @@ public:
                 Executor& executor);
 
 private:
-    void carry_out(const Issued& issued) override;
+    void begin(const Issued& issued) override;
+    std::int64_t busy_until() override { return until_; }
+    void end(const Issued&) override {}
 
     Executor& executor_;
+    std::int64_t until_ = 0;
 };
 
 }  // namespace wagesim::rtl

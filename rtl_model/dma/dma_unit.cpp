@@ -4,29 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "control/clock.h"
-#include "dma/transfer.h"
-
 namespace wagesim::rtl {
-
-namespace {
-
-Buffer& buffer_for(Memories& memories, Space space) {
-    switch (space) {
-        case Space::weights:
-            return memories.weights;
-        case Space::activations:
-            return memories.activations;
-        case Space::parameters:
-            return memories.parameters;
-        case Space::accumulators:
-        case Space::dram:
-            break;
-    }
-    throw MachineError("a Dma cannot reach the " + std::string(to_string(space)));
-}
-
-}  // namespace
 
 DmaUnit::DmaUnit(const sc_core::sc_module_name& name, DramSide side, const UnitServices& services,
                  Memories& memories)
@@ -34,18 +12,33 @@ DmaUnit::DmaUnit(const sc_core::sc_module_name& name, DramSide side, const UnitS
       side_(side),
       memories_(memories) {}
 
-void DmaUnit::carry_out(const Issued& issued) {
+Buffer& DmaUnit::buffer_of(const Transfer& transfer) {
+    switch (transfer.buffer) {
+        case Space::weights:
+            return memories_.weights;
+        case Space::activations:
+            return memories_.activations;
+        case Space::parameters:
+            return memories_.parameters;
+        case Space::accumulators:
+        case Space::dram:
+            break;
+    }
+    throw MachineError("a Dma cannot reach the " + std::string(to_string(transfer.buffer)));
+}
+
+void DmaUnit::begin(const Issued& issued) {
     const auto* transfer = std::get_if<Transfer>(&issued.command->operands);
     if (transfer == nullptr) throw MachineError(describe(issued) + " is not for a Dma");
-    Buffer& buffer = buffer_for(memories_, transfer->buffer);
-    const std::vector<Run> runs = runs_of(*transfer);
+    Buffer& buffer = buffer_of(*transfer);
+    runs_ = runs_of(*transfer);
     require_separate_runs(*transfer, side_ == DramSide::write);
     const std::int64_t size = transfer->run_bytes;
     const auto bytes = static_cast<std::size_t>(size);
 
-    staged_.resize(runs.size() * bytes);
+    staged_.resize(runs_.size() * bytes);
     std::uint8_t* to = staged_.data();
-    for (const Run& run : runs) {
+    for (const Run& run : runs_) {
         std::memcpy(to,
                     side_ == DramSide::read ? dram->read(run.dram_address, size)
                                             : buffer.read(run.buffer_address, size),
@@ -58,14 +51,22 @@ void DmaUnit::carry_out(const Issued& issued) {
     dram->begin(side_, burst_count);
     if (services_.waves != nullptr) services_.waves->advance(now());
     services_.claims.claim(unit_, describe(issued), accesses_, now(), dram->finish(side_));
-    while (dram->finish(side_) > now()) {
-        services_.claims.extend(unit_, now(), dram->finish(side_));
-        wait(cycles(dram->finish(side_) - now()));
-    }
+}
 
+std::int64_t DmaUnit::busy_until() {
+    const std::int64_t until = dram->finish(side_);
+    services_.claims.extend(unit_, now(), until);
+    return until;
+}
+
+void DmaUnit::end(const Issued& issued) {
+    const auto& transfer = std::get<Transfer>(issued.command->operands);
+    const std::int64_t size = transfer.run_bytes;
+    const auto bytes = static_cast<std::size_t>(size);
+    Buffer& buffer = buffer_of(transfer);
     acts(issued.index);
     const std::uint8_t* from = staged_.data();
-    for (const Run& run : runs) {
+    for (const Run& run : runs_) {
         std::memcpy(side_ == DramSide::read ? buffer.write(run.buffer_address, size)
                                             : dram->write(run.dram_address, size),
                     from, bytes);

@@ -6,6 +6,7 @@
 
 #include "buffer/memories.h"
 #include "control/unit_shell.h"
+#include "dma/transfer.h"
 
 namespace wagesim::rtl {
 
@@ -22,11 +23,16 @@ public:
     std::int64_t bursts() const { return bursts_; }  ///< since the machine was built
 
 private:
-    void carry_out(const Issued& issued) override;
+    void begin(const Issued& issued) override;
+    std::int64_t busy_until() override;
+    void end(const Issued& issued) override;
+
+    Buffer& buffer_of(const Transfer& transfer);
 
     const DramSide side_;
     Memories& memories_;
     std::int64_t bursts_ = 0;
+    std::vector<Run> runs_;  // of the command that is carried out
     std::vector<std::uint8_t> staged_;
 };
 

@@ -10,6 +10,8 @@
 namespace wagesim::rtl {
 namespace {
 
+constexpr int mantissa_bits = 16;
+
 /// numerator * 2^sigma.frac / (sigma + 1) with a 16-bit mantissa, as a code of `frac` fraction
 /// bits. eps is one code of sigma.
 std::int64_t over_sigma(std::int64_t numerator, std::int64_t sigma, int sigma_frac, int frac) {
@@ -44,8 +46,8 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
         const int frac = sigma_format.bits;
         for (const std::int64_t s : sigma)
             factors.push_back(over_sigma(1, s, sigma_format.frac, frac));
-        show(machinery, moment, {layer, Qp::inv}, box, Format{64, frac, true, 0}, factors.data(),
-             Clips{});
+        show(machinery, moment, {layer, Qp::inv}, box,
+             Format{mantissa_bits + frac, frac, false, 0}, factors.data(), Clips{});
         write_codes(parameters, operation.out_address, factors, 8, true);
         return work;
     }
@@ -76,7 +78,8 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
         factors.push_back(factor);
         offsets.push_back(offset.code);
     }
-    show(machinery, moment, {layer, Qp::fold_a}, box, Format{64, factor_frac, true, 0},
+    const int factor_bits = operation.gamma.format.bits + mantissa_bits + sigma_format.bits;
+    show(machinery, moment, {layer, Qp::fold_a}, box, Format{factor_bits, factor_frac, true, 0},
          factors.data(), Clips{});
     show(machinery, moment, {layer, Qp::fold_b}, box, operation.fold_b.format, offsets.data(),
          offset_clips);

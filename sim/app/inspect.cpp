@@ -32,6 +32,10 @@ Json read_manifest(const std::string& run) {
     }
 }
 
+InputError not_a_manifest(const std::string& run, const nlohmann::json::exception& error) {
+    return InputError(run + "/manifest.json: not a run's manifest: " + error.what());
+}
+
 std::string index_text(std::int64_t index, const std::vector<std::int64_t>& shape) {
     std::string text;
     for (std::size_t d = shape.size(); d-- > 0;) {
@@ -105,13 +109,13 @@ int print_program(const std::string& network_file, const std::string& datapath_f
     return 0;
 }
 
-int show(const std::string& run, const std::string& tensor, const std::string& as) {
+int show(const std::string& run, const std::string& tensor, const std::string& as) try {
     const Json manifest = read_manifest(run);
     if (tensor.empty()) {
-        for (const Json& row : manifest["tensors"])
-            std::cout << std::left << std::setw(28) << row["tensor"].get<std::string>()
-                      << row["shape"].dump() << "  " << row["bits"] << " bits, frac " << row["frac"]
-                      << (row["signed"] == true ? "" : ", unsigned") << "\n";
+        for (const Json& row : manifest.at("tensors"))
+            std::cout << std::left << std::setw(28) << row.at("tensor").get<std::string>()
+                      << row.at("shape").dump() << "  " << row.at("bits") << " bits, frac " << row.at("frac")
+                      << (row.at("signed") == true ? "" : ", unsigned") << "\n";
         return 0;
     }
     const auto [name, index] = parse_tensor(tensor);
@@ -122,10 +126,10 @@ int show(const std::string& run, const std::string& tensor, const std::string& a
                          " lists them; --dump chooses what a run keeps)");
     const trace::NpyArray& array = arrays.begin()->second;
     int bits = 64, frac = 0;
-    for (const Json& row : manifest["tensors"])
-        if (row["tensor"] == name) {
-            bits = row["bits"];
-            frac = row["frac"];
+    for (const Json& row : manifest.at("tensors"))
+        if (row.at("tensor") == name) {
+            bits = row.at("bits");
+            frac = row.at("frac");
         }
     if (index.size() > array.shape.size())
         throw InputError(tensor + ": the tensor has " + std::to_string(array.shape.size()) +
@@ -147,16 +151,18 @@ int show(const std::string& run, const std::string& tensor, const std::string& a
         if ((i + 1) % row == 0 || i + 1 == from + count) std::cout << "\n";
     }
     return 0;
+} catch (const nlohmann::json::exception& error) {
+    throw not_a_manifest(run, error);
 }
 
-int diff(const std::string& run_a, const std::string& run_b) {
+int diff(const std::string& run_a, const std::string& run_b) try {
     read_manifest(run_a);
     const Json manifest = read_manifest(run_b);
     const auto a = trace::read_npz(run_a + "/tensors.npz");
     const auto b = trace::read_npz(run_b + "/tensors.npz");
     std::int64_t same = 0, differing = 0, elements = 0;
-    for (const Json& row : manifest["tensors"]) {  // in the order of the network
-        const auto name = row["tensor"].get<std::string>();
+    for (const Json& row : manifest.at("tensors")) {  // in the order of the network
+        const auto name = row.at("tensor").get<std::string>();
         const auto in_a = a.find(name), in_b = b.find(name);
         if (in_a == a.end() && in_b == b.end()) continue;
         if (in_a == a.end() || in_b == b.end()) {
@@ -191,11 +197,15 @@ int diff(const std::string& run_a, const std::string& run_b) {
     if (same + differing == 0)
         throw InputError(run_a + ", " + run_b + ": no tensors to compare (--dump none?)");
     return differing == 0 ? 0 : 1;
+} catch (const nlohmann::json::exception& error) {
+    throw not_a_manifest(run_b, error);
 }
 
-int print_report(const std::string& run) {
+int print_report(const std::string& run) try {
     std::cout << report::to_text(read_manifest(run));
     return 0;
+} catch (const nlohmann::json::exception& error) {
+    throw not_a_manifest(run, error);
 }
 
 }  // namespace wagesim::app

@@ -1,6 +1,6 @@
 // The command line. SystemC's library owns main() and calls sc_main().
 #include <CLI/CLI.hpp>
-#include <cstring>
+#include <cstdlib>
 #include <iostream>
 #include <systemc>
 
@@ -14,6 +14,9 @@
 #include "wagesim/version.h"
 
 namespace {
+
+/// Keeps SystemC's banner out of the user's terminal; it is printed before sc_main().
+const int no_banner = setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 0);
 
 constexpr int exit_finding = 1, exit_bad_input = 2, exit_host_failed = 3;
 
@@ -114,8 +117,15 @@ int command_line(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+        // The library only says that a command is missing where it is misspelt.
+        if (app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-')
+            throw wagesim::InputError("there is no command '" + std::string(argv[1]) +
+                                      "' (wagesim --help lists them)");
         return app.exit(error) == 0 ? 0 : exit_bad_input;
     }
+    for (const char* option : {"--out", "--wave", "--weights", "--inject"})
+        if (run->count(option) > 0 && run->get_option(option)->as<std::string>().empty())
+            throw wagesim::InputError(std::string(option) + ": expected a value, found an empty one");
 
     if (run->parsed()) {
         if (!window.empty()) parse_window(window, options);
@@ -136,7 +146,9 @@ int command_line(int argc, char** argv) {
 
 int sc_main(int argc, char** argv) {
     try {
-        return command_line(argc, argv);
+        const int status = command_line(argc, argv);
+        if (!std::cout.flush()) throw wagesim::HostError("cannot write to standard output");
+        return status;
     } catch (const wagesim::InputError& error) {
         std::cerr << "wagesim: " << error.what() << "\n";
         return exit_bad_input;

@@ -178,7 +178,7 @@ public:
         facts.network_file = options_.network;
         facts.datapath_name = datapath_.name;
         facts.data = options_.data;
-        facts.weights = options_.weights.empty() ? "from the seed" : options_.weights;
+        facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed) : options_.weights;
         facts.images = data_.count;
         facts.batch = batch_;
         facts.seed = options_.seed;
@@ -187,8 +187,9 @@ public:
             facts.accuracy = static_cast<double>(right) / static_cast<double>(data_.count);
         if (injection_) {
             facts.injection = options_.inject;
-            facts.injection_story = session_->machine().fate()->story;
-            if (machine_error.empty() && judge.clean())
+            const auto fate = session_->machine().fate();
+            facts.injection_story = fate->story;
+            if (fate->hit && machine_error.empty() && judge.clean())
                 facts.injection_story += "; masked: no quantisation point changed";
         }
         facts.wall_seconds =

@@ -41,14 +41,14 @@ std::string hexadecimal(Wide value, int bits) {
     return "0x" + std::string(digits.rbegin(), digits.rend());
 }
 
-/// The code of a golden value on the hardware's grid; false where it lies between two codes.
-bool to_code(double value, int frac, Wide& code) {
-    const double scaled = std::ldexp(value, frac);
-    const double whole = std::nearbyint(scaled);
-    constexpr double limit = 1.7e38;  // a little under 2^127
-    if (!(std::abs(whole) < limit)) return false;
-    code = static_cast<Wide>(whole);
-    return whole == scaled;
+/// The code of a golden value that the grid of the hardware holds after scaling; false where the
+/// value lies between two codes.
+template <class Code>
+bool to_code(double scaled, Code& code) {
+    constexpr double limit = sizeof(Code) == 8 ? 9.2e18 : 1.7e38;  // a little under the largest
+    if (!(std::abs(scaled) < limit)) return false;
+    code = static_cast<Code>(scaled);
+    return static_cast<double>(code) == scaled;
 }
 
 /// Golden's decimal strings hold integers beyond 2^53.
@@ -136,22 +136,34 @@ void Judge::prepare(Record& record, const Format& format) {
         findings_.push_back({name_of(verdict.qp), "the golden model has " +
                                  std::to_string(golden.values.size()) + " elements, expected " +
                                  std::to_string(size)});
-        record.expected.assign(size, 0);
+        record.expected.assign(format.bits > 64 ? 0 : size, 0);
+        record.wide.assign(format.bits > 64 ? size : 0, 0);
         record.on_grid.assign(size, false);
         return;
     }
-    record.expected.resize(size);
-    for (std::size_t i = 0; i < size; ++i) {
-        if (to_code(golden.values[i], format.frac - format.exponent, record.expected[i])) continue;
-        if (record.on_grid.empty()) record.on_grid.assign(size, true);
-        record.on_grid[i] = false;
-    }
-    for (std::size_t i = 0; i < golden.exact.size(); ++i)
-        if (!golden.exact[i].empty()) {
-            record.expected[i] = parse_wide(golden.exact[i]);
-            if (!record.on_grid.empty()) record.on_grid[i] = true;
+    const double scale = std::ldexp(1.0, format.frac - format.exponent);
+    const auto convert = [&](auto& codes) {
+        codes.resize(size);
+        for (std::size_t i = 0; i < size; ++i) {
+            if (to_code(golden.values[i] * scale, codes[i])) continue;
+            if (record.on_grid.empty()) record.on_grid.assign(size, true);
+            record.on_grid[i] = false;
         }
-    if (golden.bits != 0 && (golden.bits != format.bits || golden.is_signed != format.is_signed))
+    };
+    if (format.bits > 64) {
+        convert(record.wide);
+        for (std::size_t i = 0; i < golden.exact.size(); ++i)
+            if (!golden.exact[i].empty()) {
+                record.wide[i] = parse_wide(golden.exact[i]);
+                if (!record.on_grid.empty()) record.on_grid[i] = true;
+            }
+    } else {
+        convert(record.expected);
+    }
+    // A mantissa with an exponent per channel, shown as one integer: no register of that width.
+    const bool floating = verdict.qp.qp == Qp::inv || verdict.qp.qp == Qp::fold_a;
+    if (!floating && golden.bits != 0 &&
+        (golden.bits != format.bits || golden.is_signed != format.is_signed))
         findings_.push_back({name_of(verdict.qp),
                              "the hardware's register has " + std::to_string(format.bits) +
                                  (format.is_signed ? " bits signed" : " bits unsigned") +
@@ -195,13 +207,11 @@ Cause Judge::classify(const Record& record, std::int64_t index, Wide expected, W
     return Cause::other;
 }
 
-void Judge::compare(Record& record, std::int64_t index, Wide got, const Tap& tap) {
+void Judge::note_mismatch(Record& record, std::int64_t index, Wide got, const Tap& tap) {
     TensorVerdict& verdict = verdicts_[record.verdict];
     const auto i = static_cast<std::size_t>(index);
-    ++verdict.checked;
     const bool on_grid = record.on_grid.empty() || record.on_grid[i];
-    const Wide expected = record.expected[i];
-    if (on_grid && expected == got) return;
+    const Wide expected = record.wide.empty() ? Wide{record.expected[i]} : record.wide[i];
     ++verdict.mismatches;
     const Cause cause = on_grid ? classify(record, index, expected, got) : Cause::other;
     ++verdict.causes[cause];
@@ -236,41 +246,51 @@ void Judge::on_tap(const Tap& tap) {
     here.wraps += tap.wraps;
     const Shape& shape = here.actual.shape;
 
+    const bool judged = golden_ != nullptr;
+    const std::int64_t delivered_before = here.delivered;
     const auto take = [&](std::int64_t index, std::int64_t k) {
-        if (index < 0 || index >= shape.size())
-            throw std::logic_error("the machine shows an element outside " + name_of(tap.qp));
         const auto i = static_cast<std::size_t>(index);
-        const Wide code = tap.wide != nullptr ? tap.wide[k] : Wide{tap.codes[k]};
-        if (here.seen[i]++ != 0) {
+        if (here.seen[i] != 0) {
             ++here.duplicates;
             return;
         }
+        here.seen[i] = 1;
         ++here.delivered;
-        here.actual.codes[i] = static_cast<std::int64_t>(code);
-        if (golden_ != nullptr) compare(here, index, code, tap);
+        const Wide got = tap.wide != nullptr ? tap.wide[k] : Wide{tap.codes[k]};
+        here.actual.codes[i] = static_cast<std::int64_t>(got);
+        if (!judged) return;
+        const Wide expected = here.wide.empty() ? Wide{here.expected[i]} : here.wide[i];
+        if (expected != got || !(here.on_grid.empty() || here.on_grid[i]))
+            note_mismatch(here, index, got, tap);
+    };
+    const auto outside = [&] {
+        return std::logic_error("the machine shows an element outside " + name_of(tap.qp));
     };
 
+    const Box& box = tap.box;
     if (tap.first >= 0) {
         // Memory order: weights O, kh, kw, I; shape.n, c, h, w are O, I, kh, kw.
+        if (tap.first + box.c > shape.size()) throw outside();
         for (std::int64_t k = 0; k < tap.box.c; ++k) {
             const std::int64_t m = tap.first + k;
             const std::int64_t i = m % shape.c, w = m / shape.c % shape.w;
             const std::int64_t h = m / (shape.c * shape.w) % shape.h;
             take(shape.index(m / (shape.c * shape.w * shape.h), i, h, w), k);
         }
-        return;
-    }
-    std::int64_t k = 0;
-    const Box& box = tap.box;
-    for (std::int64_t n = box.n0; n < box.n0 + box.n; ++n)
-        for (std::int64_t h = box.h0; h < box.h0 + box.h; ++h)
-            for (std::int64_t w = box.w0; w < box.w0 + box.w; ++w)
-                for (std::int64_t c = box.c0; c < box.c0 + box.c; ++c, ++k) {
-                    if (n >= shape.n || c >= shape.c || h >= shape.h || w >= shape.w)
-                        throw std::logic_error("the machine shows an element outside " +
-                                               name_of(tap.qp));
-                    take(shape.index(n, c, h, w), k);
+    } else {
+        if (box.n0 < 0 || box.n0 + box.n > shape.n || box.c0 < 0 || box.c0 + box.c > shape.c ||
+            box.h0 < 0 || box.h0 + box.h > shape.h || box.w0 < 0 || box.w0 + box.w > shape.w)
+            throw outside();
+        const std::int64_t plane = shape.h * shape.w;
+        std::int64_t k = 0;
+        for (std::int64_t n = box.n0; n < box.n0 + box.n; ++n)
+            for (std::int64_t h = box.h0; h < box.h0 + box.h; ++h)
+                for (std::int64_t w = box.w0; w < box.w0 + box.w; ++w) {
+                    std::int64_t index = shape.index(n, box.c0, h, w);
+                    for (std::int32_t c = 0; c < box.c; ++c, index += plane) take(index, k++);
                 }
+    }
+    if (judged) verdicts_[here.verdict].checked += here.delivered - delivered_before;
 }
 
 void Judge::check_stored(const QpId& qp, const std::vector<std::int64_t>& codes) {
@@ -315,10 +335,10 @@ void Judge::end_batch() {
         const auto reference = golden_->unquantized(verdict.qp.layer);
         if (reference.size() != here.actual.codes.size()) continue;
         double signal = 0, noise = 0, largest_error = 0;
-        const int scale = verdict.format.exponent - verdict.format.frac;
+        const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
         for (std::size_t i = 0; i < reference.size(); ++i) {
             const double error =
-                std::ldexp(static_cast<double>(here.actual.codes[i]), scale) - reference[i];
+                static_cast<double>(here.actual.codes[i]) * unit - reference[i];
             signal += reference[i] * reference[i];
             noise += error * error;
             largest_error = std::max(largest_error, std::abs(error));
@@ -335,11 +355,11 @@ const Tensor* Judge::tensor(const QpId& qp) const {
 
 std::optional<Tensor> Judge::expected(const QpId& qp) const {
     const auto found = records_.find({qp.layer, qp.qp});
-    if (found == records_.end() || found->second.expected.empty()) return std::nullopt;
+    if (found == records_.end()) return std::nullopt;
     const Record& here = found->second;
-    Tensor tensor{here.actual.shape, here.actual.format, {}};
-    tensor.codes.reserve(here.expected.size());
-    for (const Wide code : here.expected) tensor.codes.push_back(static_cast<std::int64_t>(code));
+    if (here.expected.empty() && here.wide.empty()) return std::nullopt;
+    Tensor tensor{here.actual.shape, here.actual.format, here.expected};
+    for (const Wide code : here.wide) tensor.codes.push_back(static_cast<std::int64_t>(code));
     return tensor;
 }
 

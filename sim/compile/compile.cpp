@@ -61,8 +61,9 @@ void check_machine(const Job& job) {
         throw InputError("activation_banks: expected 4 (two for inputs, two for outputs), found " +
                          std::to_string(machine.activation_banks));
     if (machine.activation_buffer_bytes % machine.activation_banks != 0)
-        throw InputError("activation_buffer_bytes: expected a multiple of activation_banks, found " +
-                         std::to_string(machine.activation_buffer_bytes));
+        throw InputError(
+            "activation_buffer_bytes: expected a multiple of activation_banks, found " +
+            std::to_string(machine.activation_buffer_bytes));
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ DramLayout::DramLayout(const Job& job, const TensorPlans& plans, const std::vect
         const auto slot = static_cast<std::size_t>(producer + 1);
         if (!stored[slot]) continue;
         const TensorPlan& plan = plans.output(producer);
-        output_[slot] = add(plan.qp, plan.shape, plan.format, plan.bytes, MemoryOrder::nhwc,
-                            producer < 0);
+        output_[slot] =
+            add(plan.qp, plan.shape, plan.format, plan.bytes, MemoryOrder::nhwc, producer < 0);
     }
     if (bytes_ > job.datapath.machine.dram_bytes)
         throw InputError("network " + job.network.name + ": needs " + std::to_string(bytes_) +
@@ -91,8 +91,8 @@ Transfer box_transfer(const DramTensor& tensor, const Box& box, std::int64_t buf
     Transfer transfer;
     transfer.buffer = Space::activations;
     transfer.buffer_address = buffer_address;
-    transfer.dram_address = tensor.address + box.n0 * dram_n + box.h0 * dram_h +
-                            box.w0 * dram_w + box.c0 * element;
+    transfer.dram_address =
+        tensor.address + box.n0 * dram_n + box.h0 * dram_h + box.w0 * dram_w + box.c0 * element;
     transfer.run_bytes = tile_w;
     transfer.counts = {box.n, box.h, box.w};
     transfer.dram_strides = {dram_n, dram_h, dram_w};

@@ -27,9 +27,7 @@ void Emitter::give_at_swap(Gemm& gemm, const TokenKind& kind) {
     gemm.gives_at_swap.push_back(token(kind));
 }
 
-void Emitter::fence(int layer) {
-    emit(command(Unit::dma_read, layer, 0, Box{}, Fence{}));
-}
+void Emitter::fence(int layer) { emit(command(Unit::dma_read, layer, 0, Box{}, Fence{})); }
 
 Token Emitter::token(const TokenKind& kind) {
     const auto [entry, is_new] =

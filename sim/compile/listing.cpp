@@ -51,11 +51,10 @@ public:
     std::string operator()(const Fence&) const { return ""; }
     std::string operator()(const Transfer& t) const {
         const std::string dram = "dram " + hex(t.dram_address);
-        const std::string buffer =
-            std::string(to_string(t.buffer)) + " " + hex(t.buffer_address);
+        const std::string buffer = std::string(to_string(t.buffer)) + " " + hex(t.buffer_address);
         std::ostringstream text;
-        text << (unit_ == Unit::dma_write ? buffer + " -> " + dram : dram + " -> " + buffer)
-             << " " << t.run_bytes << "B";
+        text << (unit_ == Unit::dma_write ? buffer + " -> " + dram : dram + " -> " + buffer) << " "
+             << t.run_bytes << "B";
         for (std::size_t i = 0; i < t.counts.size(); ++i)
             if (t.counts[i] != 1)
                 text << " x" << t.counts[i] << "(+" << t.dram_strides[i] << ", +"
@@ -68,9 +67,11 @@ public:
     }
     std::string operator()(const Gemm& g) const {
         std::ostringstream text;
-        text << "activations " << hex(g.address) << " (h" << g.h0 << " w" << g.w0 << ") k"
-             << g.k0 << ":" << g.k << " -> row " << g.accumulator_row
-             << (g.accumulate ? " accumulate" : g.bias_address >= 0 ? " bias " : " first");
+        text << "activations " << hex(g.address) << " (h" << g.h0 << " w" << g.w0 << ") k" << g.k0
+             << ":" << g.k << " -> row " << g.accumulator_row
+             << (g.accumulate          ? " accumulate"
+                 : g.bias_address >= 0 ? " bias "
+                                       : " first");
         if (g.bias_address >= 0) text << hex(g.bias_address);
         return text.str();
     }
@@ -105,15 +106,15 @@ public:
         std::string text = view_text(a.source);
         if (a.kind != Act::Kind::plain)
             text += std::string(a.kind == Act::Kind::fold ? " fold_a " : " gamma_q ") +
-                    hex(a.gamma_address) +
-                    (a.kind == Act::Kind::fold ? " fold_b " : " beta_q ") + hex(a.beta_address);
+                    hex(a.gamma_address) + (a.kind == Act::Kind::fold ? " fold_b " : " beta_q ") +
+                    hex(a.beta_address);
         if (a.clip != Clip::none) text += a.clip == Clip::relu ? " relu" : " relu6";
         return text + " -> " + view_text(a.destination) + " " +
                qp_name(network_, a.quantize ? a.a_qp : a.x_qp);
     }
     std::string operator()(const Add& a) const {
-        return view_text(a.a) + " + " + view_text(a.b) + " -> " + view_text(a.destination) +
-               " " + qp_name(network_, a.quantize ? a.a_qp : a.stream_qp);
+        return view_text(a.a) + " + " + view_text(a.b) + " -> " + view_text(a.destination) + " " +
+               qp_name(network_, a.quantize ? a.a_qp : a.stream_qp);
     }
     std::string operator()(const Pool& p) const {
         std::ostringstream text;

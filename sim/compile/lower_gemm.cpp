@@ -34,8 +34,8 @@ struct ChunkUse {
 
 class GemmLowering : public PassLowering {
 public:
-    GemmLowering(const Job& job, const TensorPlans& plans, const DramLayout& dram,
-                 const Pass& pass, const Tiling& tiling, Emitter& emitter)
+    GemmLowering(const Job& job, const TensorPlans& plans, const DramLayout& dram, const Pass& pass,
+                 const Tiling& tiling, Emitter& emitter)
         : PassLowering(job, plans, dram, pass, tiling, emitter),
           layer_(job.layer(pass.array_layer)),
           machine_(job.datapath.machine) {
@@ -159,9 +159,9 @@ private:
             transfer.dram_strides[2] = reduction_;
             transfer.buffer_strides[2] = chunk.k;
         }
-        Command load = emitter_.command(Unit::dma_read, pass_.array_layer,
-                                        tile_number(uses_[use].tile), channel_box(c0, rows),
-                                        transfer);
+        Command load =
+            emitter_.command(Unit::dma_read, pass_.array_layer, tile_number(uses_[use].tile),
+                             channel_box(c0, rows), transfer);
         if (!resident_) emitter_.wait(load, tokens::weights_free);
         emitter_.give(load, tokens::weights_full);
         emitter_.emit(std::move(load));
@@ -224,8 +224,8 @@ private:
         const int end = chunk.first_column + chunk.columns;
         for (int c = chunk.first_column; c < end; ++c) {
             for (std::int64_t k = chunk.k0; k < chunk.k0 + chunk.k; k += machine_.array_rows) {
-                const std::int64_t k_size = std::min<std::int64_t>(
-                    machine_.array_rows, chunk.k0 + chunk.k - k);
+                const std::int64_t k_size =
+                    std::min<std::int64_t>(machine_.array_rows, chunk.k0 + chunk.k - k);
                 const bool starts = c == chunk.first_column && k == chunk.k0;
                 const bool ends = c + 1 == end && k + k_size == chunk.k0 + chunk.k;
                 Box box = tile.box;
@@ -262,13 +262,13 @@ private:
         emitter_.wait(command, tokens::shadow_full);
         if (begins_tile) {
             if (tile.loads) emitter_.wait(command, tokens::input_full);
-            emitter_.wait(command, pass_.drains() ? tokens::sums_free_drain
-                                                  : tokens::sums_free_vector);
+            emitter_.wait(command,
+                          pass_.drains() ? tokens::sums_free_drain : tokens::sums_free_vector);
             if (index == 0 && layer_.bias) emitter_.wait(command, tokens::bias_full);
         }
         if (ends_tile) {
-            emitter_.give(command, pass_.drains() ? tokens::sums_full_drain
-                                                  : tokens::sums_full_vector);
+            emitter_.give(command,
+                          pass_.drains() ? tokens::sums_full_drain : tokens::sums_full_vector);
             if (tile.releases) emitter_.give(command, tokens::input_free);
         }
     }
@@ -297,19 +297,18 @@ private:
         gemm.dilation_h = window.h.dilation;
         gemm.dilation_w = window.w.dilation;
         gemm.channels = i32(layer_.in_shape.c) / layer_.groups;
-        gemm.address = view.address +
-                       (std::int64_t{column(c).group} * gemm.channels - tile.input.c0) *
-                           input.bytes;
+        gemm.address =
+            view.address +
+            (std::int64_t{column(c).group} * gemm.channels - tile.input.c0) * input.bytes;
         gemm.channel_major = layer_.type == LayerType::linear;
         gemm.k0 = i32(k);
         gemm.k = i32(k_size);
         gemm.columns = column(c).c;
-        gemm.accumulator_row =
-            place.accumulator_base + (c - tile.first_column) * tile.box.pixels();
+        gemm.accumulator_row = place.accumulator_base + (c - tile.first_column) * tile.box.pixels();
         gemm.accumulate = k > 0;
         if (layer_.bias && k == 0)
-            gemm.bias_address = segment_->parameters.address(pass_.array_layer, Qp::bias_q,
-                                                             column(c).c0);
+            gemm.bias_address =
+                segment_->parameters.address(pass_.array_layer, Qp::bias_q, column(c).c0);
         return gemm;
     }
 

@@ -29,12 +29,7 @@ TileView dense_view(std::int64_t address, int bytes, const Format& format, const
 
 PassLowering::PassLowering(const Job& job, const TensorPlans& plans, const DramLayout& dram,
                            const Pass& pass, const Tiling& tiling, Emitter& emitter)
-    : job_(job),
-      plans_(plans),
-      dram_(dram),
-      pass_(pass),
-      tiling_(tiling),
-      emitter_(emitter) {}
+    : job_(job), plans_(plans), dram_(dram), pass_(pass), tiling_(tiling), emitter_(emitter) {}
 
 bool PassLowering::has_operands() const {
     return std::any_of(pass_.steps.begin(), pass_.steps.end(),
@@ -70,8 +65,7 @@ void PassLowering::load_bias() {
     for (const ParameterVector& vector : parameters.vectors) {
         if (vector.qp.qp != Qp::bias_q) continue;
         Command load = emitter_.command(
-            Unit::dma_read, vector.qp.layer, tile_number(0),
-            channel_box(segment_->c0, segment_->c),
+            Unit::dma_read, vector.qp.layer, tile_number(0), channel_box(segment_->c0, segment_->c),
             run_transfer(dram_.at(vector.qp.layer, vector.qp.qp), segment_->c0, segment_->c,
                          Space::parameters, vector.address));
         emitter_.give(load, tokens::bias_full);
@@ -84,8 +78,7 @@ void PassLowering::load_parameters() {
     for (const ParameterVector& vector : segment_->parameters.vectors) {
         if (!vector.loaded || vector.qp.qp == Qp::bias_q) continue;
         loads.push_back(emitter_.command(
-            Unit::dma_read, vector.qp.layer, tile_number(0),
-            channel_box(segment_->c0, segment_->c),
+            Unit::dma_read, vector.qp.layer, tile_number(0), channel_box(segment_->c0, segment_->c),
             run_transfer(dram_.at(vector.qp.layer, vector.qp.qp), segment_->c0, segment_->c,
                          Space::parameters, vector.address)));
     }
@@ -161,8 +154,7 @@ void PassLowering::finish_segment() {
         statistics.sigma = job_.at(index, Qp::sigma);
         statistics.run_mu = job_.at(index, Qp::run_mu);
         statistics.run_sigma = job_.at(index, Qp::run_sigma);
-        Command command =
-            emitter_.command(Unit::vector, index, last_tile, channels, statistics);
+        Command command = emitter_.command(Unit::vector, index, last_tile, channels, statistics);
         wait_for_parameters(command);
         if (first && pass_.drains()) emitter_.wait(command, tokens::statistics_full);
         first = false;
@@ -172,10 +164,10 @@ void PassLowering::finish_segment() {
         bool waits = true;
         for (const ParameterVector& vector : parameters.vectors) {
             if (!vector.stored || vector.qp.layer != index) continue;
-            Command store = emitter_.command(
-                Unit::dma_write, index, last_tile, channels,
-                run_transfer(dram_.at(index, vector.qp.qp), segment_->c0, segment_->c,
-                             Space::parameters, vector.address));
+            Command store =
+                emitter_.command(Unit::dma_write, index, last_tile, channels,
+                                 run_transfer(dram_.at(index, vector.qp.qp), segment_->c0,
+                                              segment_->c, Space::parameters, vector.address));
             if (waits) emitter_.wait(store, tokens::statistics_done);
             waits = false;
             emitter_.emit(std::move(store));
@@ -187,18 +179,17 @@ void PassLowering::finish_segment() {
 
 // ---- the vector unit's work ---------------------------------------------------------------
 
-void PassLowering::load_operands(std::size_t tile, const TokenKind* free,
-                                 const TokenKind* full) {
+void PassLowering::load_operands(std::size_t tile, const TokenKind* free, const TokenKind* full) {
     const Place place = place_of(tile);
     const std::int64_t base = pass_.array_layer >= 0 ? place.output_base : place.input_base;
     std::vector<Command> loads;
     for (std::size_t s = 0; s < pass_.steps.size(); ++s) {
         const Step& step = pass_.steps[s];
         if (!step.has_operand) continue;
-        loads.push_back(emitter_.command(
-            Unit::dma_read, step.layer, tile_number(tile), tile_at(tile).box,
-            box_transfer(dram_.output(step.operand), tile_at(tile).box,
-                         base + place.placement.operands[s])));
+        loads.push_back(emitter_.command(Unit::dma_read, step.layer, tile_number(tile),
+                                         tile_at(tile).box,
+                                         box_transfer(dram_.output(step.operand), tile_at(tile).box,
+                                                      base + place.placement.operands[s])));
     }
     if (loads.empty()) return;
     if (free != nullptr) emitter_.wait(loads.front(), *free);
@@ -223,8 +214,7 @@ TileView PassLowering::source_view(std::size_t tile, const Place& place) const {
     return view;
 }
 
-TileView PassLowering::result_view(const Step& step, std::int64_t address,
-                                   const Box& box) const {
+TileView PassLowering::result_view(const Step& step, std::int64_t address, const Box& box) const {
     return dense_view(address, step.bytes, step.format, box);
 }
 
@@ -260,8 +250,8 @@ Command PassLowering::act_command(const Step& step, const Tile& tile, int number
         act.gamma = job_.at(index, factor);
         act.beta = job_.at(index, offset);
         if (folded) {
-            act.gamma.format.frac = job_.at(index, Qp::sigma).format.bits +
-                                    job_.at(index, Qp::gamma_q).format.frac;
+            act.gamma.format.frac =
+                job_.at(index, Qp::sigma).format.bits + job_.at(index, Qp::gamma_q).format.frac;
         } else {
             act.x = plans_.formats(index).x2;
             act.x_qp = {index, Qp::x2};
@@ -336,14 +326,14 @@ Command PassLowering::step_command(std::size_t tile, std::size_t s, const TileVi
             return command;
         }
         case Step::Kind::add: {
-            const std::int64_t base =
-                pass_.array_layer >= 0 ? place.output_base : place.input_base;
+            const std::int64_t base = pass_.array_layer >= 0 ? place.output_base : place.input_base;
             Command command =
                 add_command(step, t, number, source, base + place.placement.operands[s]);
             std::get<Add>(command.operands).destination = destination;
             return command;
         }
-        case Step::Kind::pool: break;
+        case Step::Kind::pool:
+            break;
     }
     Command command = pool_command(step, t, number, s == 0 && pass_.pools_from_memory);
     auto& operands = std::get<Pool>(command.operands);
@@ -365,9 +355,8 @@ void PassLowering::work_on_tile(std::size_t tile) {
     TileView view = source_view(tile, place);
     for (std::size_t s = 0; s < pass_.steps.size(); ++s) {
         const bool pooled = pass_.pools_last && s + 1 == pass_.steps.size();
-        const TileView destination =
-            result_view(pass_.steps[s], place.output_base + place.placement.results[s],
-                        pooled ? t.out : t.box);
+        const TileView destination = result_view(
+            pass_.steps[s], place.output_base + place.placement.results[s], pooled ? t.out : t.box);
         commands.push_back(step_command(tile, s, view, destination, place));
         if (pass_.steps[s].has_operand) last_reader = s;
         view = destination;
@@ -387,8 +376,7 @@ void PassLowering::work_on_tile(std::size_t tile) {
     if (from_array) {
         emitter_.give(first, tokens::sums_free_vector);
         // The operands lie in the output bank: who waits for them has the bank.
-        emitter_.wait(first,
-                      has_operands() ? tokens::operand_full : tokens::result_free_vector);
+        emitter_.wait(first, has_operands() ? tokens::operand_full : tokens::result_free_vector);
     } else {
         emitter_.give(commands[last_reader], tokens::tile_free);
         if (pass_.stores) emitter_.wait(first, tokens::result_free_vector);
@@ -403,13 +391,13 @@ void PassLowering::drain_tile(std::size_t tile) {
     const TensorPlan& sums = plans_.output(pass_.array_layer);
     Drain drain;
     drain.source = source_view(tile, place);
-    drain.destination = dense_view(place.output_base + place.placement.drained, sums.bytes,
-                                   sums.format, t.box);
+    drain.destination =
+        dense_view(place.output_base + place.placement.drained, sums.bytes, sums.format, t.box);
     if (gathers())
         drain.statistics_address =
             segment_->parameters.statistics + statistics_bytes * (t.box.c0 - segment_->c0);
-    Command command = emitter_.command(Unit::drain, pass_.array_layer, tile_number(tile), t.box,
-                                       drain);
+    Command command =
+        emitter_.command(Unit::drain, pass_.array_layer, tile_number(tile), t.box, drain);
     emitter_.wait(command, tokens::sums_full_drain);
     emitter_.wait(command, tokens::result_free_drain);
     if (gathers() && tile == 0) emitter_.wait(command, tokens::statistics_clear);
@@ -425,17 +413,16 @@ void PassLowering::store_tile(std::size_t tile) {
     const std::int64_t address =
         place.output_base +
         (pass_.drains() ? place.placement.drained : place.placement.results.back());
-    Command command = emitter_.command(
-        Unit::dma_write, pass_.result, tile_number(tile), tile_at(tile).out,
-        box_transfer(dram_.output(pass_.result), tile_at(tile).out, address));
+    Command command =
+        emitter_.command(Unit::dma_write, pass_.result, tile_number(tile), tile_at(tile).out,
+                         box_transfer(dram_.output(pass_.result), tile_at(tile).out, address));
     if (pass_.drains()) {
         emitter_.wait(command, tokens::result_full_drain);
         emitter_.give(command, tokens::result_free_drain);
     } else {
         emitter_.wait(command, tokens::result_full_vector);
         const bool operands_first = pass_.array_layer >= 0 && has_operands();
-        emitter_.give(command,
-                      operands_first ? tokens::operand_free : tokens::result_free_vector);
+        emitter_.give(command, operands_first ? tokens::operand_free : tokens::result_free_vector);
     }
     emitter_.emit(std::move(command));
 }

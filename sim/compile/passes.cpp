@@ -6,9 +6,7 @@
 namespace wagesim::compile {
 namespace {
 
-Clip clip_of(const Layer& relu) {
-    return relu.type == LayerType::relu6 ? Clip::relu6 : Clip::relu;
-}
+Clip clip_of(const Layer& relu) { return relu.type == LayerType::relu6 ? Clip::relu6 : Clip::relu; }
 
 int other_operand(const Layer& add, int producer) {
     return add.inputs[0] == producer ? add.inputs[1] : add.inputs[0];
@@ -91,8 +89,7 @@ private:
 std::vector<int> statistics_readers(const Job& job, int producer) {
     std::vector<int> found;
     if (job.batch_norm != BatchNorm::batch) return found;
-    const auto& readers =
-        producer < 0 ? job.network.input_readers : job.layer(producer).readers;
+    const auto& readers = producer < 0 ? job.network.input_readers : job.layer(producer).readers;
     for (const int reader : readers)
         if (job.layer(reader).type == LayerType::batch_norm) found.push_back(reader);
     return found;
@@ -144,8 +141,7 @@ std::vector<std::vector<int>> possible_chains(const Job& job, int first,
     for (;;) {
         const int last = chain.back();
         const Layer& layer = job.layer(last);
-        const int relu =
-            layer.type == LayerType::batch_norm ? fused_relu(job.network, last) : -1;
+        const int relu = layer.type == LayerType::batch_norm ? fused_relu(job.network, last) : -1;
         // A folded batch norm has no output of its own before its ReLU.
         const bool parts = !(job.folded() && relu >= 0);
         if (parts) chains.push_back(chain);

@@ -92,8 +92,7 @@ void lower_prologue(const Job& job, const TensorPlans& plans, const DramLayout& 
 
             Command store = emitter.command(
                 Unit::dma_write, quantisation.layer, tile, box,
-                run_transfer(to, first, count, Space::activations,
-                             quantize.destination_address));
+                run_transfer(to, first, count, Space::activations, quantize.destination_address));
             emitter.wait(store, tokens::codes_full);
             emitter.give(store, tokens::codes_free);
 

@@ -25,8 +25,8 @@ std::vector<Expected> quantisation_points(const Network& network, const Datapath
                 break;
             case LayerType::batch_norm:
                 if (batch_norm == BatchNorm::batch)
-                    for (const Qp qp : {Qp::S, Qp::SS, Qp::mu, Qp::var, Qp::sigma, Qp::run_mu,
-                                        Qp::run_sigma})
+                    for (const Qp qp :
+                         {Qp::S, Qp::SS, Qp::mu, Qp::var, Qp::sigma, Qp::run_mu, Qp::run_sigma})
                         add(qp, channels);
                 else
                     for (const Qp qp : {Qp::mu, Qp::sigma}) add(qp, channels);
@@ -46,8 +46,12 @@ std::vector<Expected> quantisation_points(const Network& network, const Datapath
             case LayerType::relu:
             case LayerType::relu6:
             case LayerType::avg_pool:
-            case LayerType::global_avg_pool: add(Qp::A, out); break;
-            case LayerType::max_pool: add(plans.output(i).qp.qp, out); break;
+            case LayerType::global_avg_pool:
+                add(Qp::A, out);
+                break;
+            case LayerType::max_pool:
+                add(plans.output(i).qp.qp, out);
+                break;
         }
     }
     return expected;

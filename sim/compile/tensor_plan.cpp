@@ -38,8 +38,8 @@ void require_bits(const Job& job, int index, Qp qp, int most, const char* why) {
     const int bits = job.at(index, qp).format.bits;
     if (bits > most)
         throw InputError("layer " + job.layer(index).name + ": " + name_of(qp) + " has " +
-                         std::to_string(bits) + " bits, expected at most " +
-                         std::to_string(most) + ": " + why);
+                         std::to_string(bits) + " bits, expected at most " + std::to_string(most) +
+                         ": " + why);
 }
 
 /// x * 2^places, refused where no register would do.
@@ -80,7 +80,10 @@ TensorPlans::TensorPlans(const Job& job)
         return shape;
     };
     const Quantizer& image = job.datapath.quantizers.at(Qp::image);
-    outputs_[0] = {{-1, Qp::image}, image.format, bytes_of(image.format), bound_of(image),
+    outputs_[0] = {{-1, Qp::image},
+                   image.format,
+                   bytes_of(image.format),
+                   bound_of(image),
                    with_batch(job.network.input)};
     for (int i = 0; i < job.layer_count(); ++i) {
         const Layer& layer = job.layer(i);
@@ -88,14 +91,24 @@ TensorPlans::TensorPlans(const Job& job)
         out.shape = with_batch(layer.out_shape);
         switch (layer.type) {
             case LayerType::conv2d:
-            case LayerType::linear: plan_array_layer(job, i); break;
-            case LayerType::batch_norm: plan_batch_norm(job, i); break;
-            case LayerType::add: plan_add(job, i); break;
+            case LayerType::linear:
+                plan_array_layer(job, i);
+                break;
+            case LayerType::batch_norm:
+                plan_batch_norm(job, i);
+                break;
+            case LayerType::add:
+                plan_add(job, i);
+                break;
             case LayerType::max_pool:
             case LayerType::avg_pool:
-            case LayerType::global_avg_pool: plan_pool(job, i); break;
+            case LayerType::global_avg_pool:
+                plan_pool(job, i);
+                break;
             case LayerType::relu:
-            case LayerType::relu6: out.qp = {i, Qp::A}; break;
+            case LayerType::relu6:
+                out.qp = {i, Qp::A};
+                break;
         }
         if (out.qp.qp == Qp::A && layer.type != LayerType::max_pool) {
             const Quantizer& a = job.at(i, Qp::A);
@@ -121,7 +134,8 @@ void TensorPlans::plan_array_layer(const Job& job, int index) {
                          "; the array takes signed codes of at most 8 bits");
     require_bits(job, index, Qp::Wq, 8, "the array's weights are bytes");
     if (!weight.format.is_signed)
-        throw InputError("layer " + layer.name + ": Wq is unsigned; the array's weights are signed");
+        throw InputError("layer " + layer.name +
+                         ": Wq is unsigned; the array's weights are signed");
     require_bits(job, index, Qp::W, 32, "a master weight takes at most 4 bytes");
 
     DerivedFormats& derived = formats_[static_cast<std::size_t>(index)];
@@ -176,10 +190,9 @@ void TensorPlans::plan_batch_norm(const Job& job, int index) {
     x2 = job.at(index, Qp::x2);
     x2.format.frac = gamma.format.frac + xhat.format.frac;
     if (beta.format.frac > x2.format.frac)
-        throw InputError("layer " + layer.name + ": beta_q has " +
-                         std::to_string(beta.format.frac) +
-                         " fraction bits, x2 = gamma_q xhat + beta_q only " +
-                         std::to_string(x2.format.frac));
+        throw InputError(
+            "layer " + layer.name + ": beta_q has " + std::to_string(beta.format.frac) +
+            " fraction bits, x2 = gamma_q xhat + beta_q only " + std::to_string(x2.format.frac));
     const Wide bound = bound_of(gamma) * bound_of(xhat) +
                        scaled(bound_of(beta), x2.format.frac - beta.format.frac, layer, Qp::x2);
     require_exact(layer, Qp::x2, bound, x2.format);
@@ -200,8 +213,7 @@ void TensorPlans::check_statistics(const Job& job, int index) const {
     require_exact(layer, Qp::S, input.bound * count, job.at(index, Qp::S).format);
     if (bits_for(input.bound, false) > 40)
         throw InputError("layer " + layer.name + ": reads codes of more than 40 bits");
-    require_exact(layer, Qp::SS, input.bound * input.bound * count,
-                  job.at(index, Qp::SS).format);
+    require_exact(layer, Qp::SS, input.bound * input.bound * count, job.at(index, Qp::SS).format);
 }
 
 void TensorPlans::plan_add(const Job& job, int index) {
@@ -210,8 +222,7 @@ void TensorPlans::plan_add(const Job& job, int index) {
     stream = job.at(index, Qp::stream);
     require_bits(job, index, Qp::stream, 32, "the exact sums take 4 bytes in memory");
     int frac = output(layer.inputs[0]).format.frac;
-    for (const int producer : layer.inputs)
-        frac = std::max(frac, output(producer).format.frac);
+    for (const int producer : layer.inputs) frac = std::max(frac, output(producer).format.frac);
     stream.format.frac = frac;
     Wide bound = 0;
     for (const int producer : layer.inputs) {

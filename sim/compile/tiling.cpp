@@ -27,11 +27,11 @@ struct Span {
 /// One direction of a pass: its grid comes in units (windows of a last pool; else single pixels),
 /// and what no window covers belongs to the last unit.
 struct Axis {
-    std::int64_t extent = 1;   ///< of the grid
-    std::int64_t unit = 1;     ///< pixels
+    std::int64_t extent = 1;  ///< of the grid
+    std::int64_t unit = 1;    ///< pixels
     std::int64_t units = 1;
     bool pooled = false;
-    WindowAxis window;         ///< from the grid to what is loaded
+    WindowAxis window;  ///< from the grid to what is loaded
     std::int64_t in_extent = 1;
 
     /// The largest tile of so many units.
@@ -39,8 +39,8 @@ struct Axis {
         Span span;
         span.size = std::min(extent, count * unit + (extent - units * unit));
         span.out_size = pooled ? count : span.size;
-        const std::int64_t reach = (span.size - 1) * window.stride +
-                                   std::int64_t{window.kernel - 1} * window.dilation + 1;
+        const std::int64_t reach =
+            (span.size - 1) * window.stride + std::int64_t{window.kernel - 1} * window.dilation + 1;
         span.in_size = std::min(reach, in_extent);
         return span;
     }
@@ -60,8 +60,7 @@ struct Axis {
                                       std::int64_t{window.kernel - 1} * window.dilation;
             // Where all of it is padding, one row that nothing reads.
             span.in_start = std::clamp<std::int64_t>(first, 0, in_extent - 1);
-            span.in_size =
-                std::max<std::int64_t>(std::min(last + 1, in_extent) - span.in_start, 1);
+            span.in_size = std::max<std::int64_t>(std::min(last + 1, in_extent) - span.in_start, 1);
             spans.push_back(span);
         }
         return spans;
@@ -86,9 +85,9 @@ public:
         for (const auto& [first, end] : channel_blocks()) {
             Segment segment;
             segment.c0 = pass_.array_layer >= 0 ? column(first).c0 : i32(first);
-            segment.c = (pass_.array_layer >= 0
-                             ? column(end - 1).c0 + column(end - 1).c
-                             : i32(end)) - segment.c0;
+            segment.c =
+                (pass_.array_layer >= 0 ? column(end - 1).c0 + column(end - 1).c : i32(end)) -
+                segment.c0;
             segment.parameters = plan_parameters(job_, pass_, segment.c0, segment.c);
             if (pass_.array_layer >= 0)
                 tile_columns(first, end, segment);
@@ -219,12 +218,24 @@ private:
             for (const Span& h : rows_.split(size.rows))
                 for (const Span& w : columns_.split(size.columns)) {
                     Tile tile;
-                    tile.box = {i32(n0), n, i32(h.start), i32(h.size),
-                                i32(w.start), i32(w.size), 0, 0};
-                    tile.out = {i32(n0), n, i32(h.out_start), i32(h.out_size),
-                                i32(w.out_start), i32(w.out_size), 0, 0};
-                    tile.input = {i32(n0), n, i32(h.in_start), i32(h.in_size),
-                                  i32(w.in_start), i32(w.in_size), 0, 0};
+                    tile.box = {i32(n0), n, i32(h.start), i32(h.size), i32(w.start), i32(w.size),
+                                0,       0};
+                    tile.out = {i32(n0),
+                                n,
+                                i32(h.out_start),
+                                i32(h.out_size),
+                                i32(w.out_start),
+                                i32(w.out_size),
+                                0,
+                                0};
+                    tile.input = {i32(n0),
+                                  n,
+                                  i32(h.in_start),
+                                  i32(h.in_size),
+                                  i32(w.in_start),
+                                  i32(w.in_size),
+                                  0,
+                                  0};
                     tiles.push_back(tile);
                 }
         }
@@ -271,17 +282,17 @@ private:
         const std::int64_t per_row = tiling_.channels_per_row;
         std::int64_t limit = end - first;
         if (!tiles_hold_groups_)
-            limit = std::min(limit, ceil_divide(channels_ / job_.layer(pass_.array_layer).groups,
-                                                per_row));
+            limit = std::min(
+                limit, ceil_divide(channels_ / job_.layer(pass_.array_layer).groups, per_row));
         const auto good = [&](std::int64_t count) {
             return count == limit || count * per_row < channel_step ||
                    count * per_row % channel_step == 0;
         };
         const std::int64_t all_pixels = job_.batch * rows_.extent * columns_.extent;
-        const std::int64_t wanted = std::min<std::int64_t>(
-            all_pixels, 2 * machine_.array_rows + machine_.array_columns);
-        const std::int64_t preferred = std::min(
-            limit, ceil_divide(std::int64_t{4} * machine_.array_columns, per_row));
+        const std::int64_t wanted =
+            std::min<std::int64_t>(all_pixels, 2 * machine_.array_rows + machine_.array_columns);
+        const std::int64_t preferred =
+            std::min(limit, ceil_divide(std::int64_t{4} * machine_.array_columns, per_row));
         std::int64_t chosen = 0;
         SpatialSize size;
         for (std::int64_t count = preferred; count >= 1 && size.pixels < wanted; --count) {
@@ -316,8 +327,7 @@ private:
                 tile.first_column = static_cast<int>(c);
                 tile.columns = static_cast<int>(last - c);
                 tile.box.c0 = tile.out.c0 = column(c).c0;
-                tile.box.c = tile.out.c =
-                    column(last - 1).c0 + column(last - 1).c - tile.box.c0;
+                tile.box.c = tile.out.c = column(last - 1).c0 + column(last - 1).c - tile.box.c0;
                 tile.input.c0 = group * per_group;
                 tile.input.c = groups * per_group;
                 tile.loads = group != held_group || groups != held_groups;
@@ -346,8 +356,8 @@ private:
             candidates.push_back(c);
         for (std::int64_t c = channel_step / 2; c > 0; c /= 2)
             if (c < segment.c) candidates.push_back(c);
-        const std::int64_t wanted = std::min<std::int64_t>(
-            channel_step, job_.batch * rows_.extent * columns_.extent);
+        const std::int64_t wanted =
+            std::min<std::int64_t>(channel_step, job_.batch * rows_.extent * columns_.extent);
         std::int64_t chosen = 0;
         SpatialSize size;
         for (const std::int64_t c : candidates) {
@@ -390,8 +400,7 @@ std::int64_t accumulator_rows(const MachineConfig& machine) {
 TilePlacement place(const TensorPlans& plans, const Pass& pass, const Tile& tile) {
     TilePlacement placement;
     const auto take = [](std::int64_t& used, std::int64_t bytes) {
-        const std::int64_t address =
-            ceil_divide(used, placement_alignment) * placement_alignment;
+        const std::int64_t address = ceil_divide(used, placement_alignment) * placement_alignment;
         used = address + bytes;
         return address;
     };
@@ -409,8 +418,7 @@ TilePlacement place(const TensorPlans& plans, const Pass& pass, const Tile& tile
     for (std::size_t i = 0; i < pass.steps.size(); ++i) {
         const bool pooled = pass.pools_last && i + 1 == pass.steps.size();
         const std::int64_t elements = pooled ? tile.out.size() : tile.box.size();
-        placement.results.push_back(
-            take(placement.output_bytes, elements * pass.steps[i].bytes));
+        placement.results.push_back(take(placement.output_bytes, elements * pass.steps[i].bytes));
     }
     return placement;
 }

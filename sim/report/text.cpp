@@ -49,89 +49,90 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
 }  // namespace
 
 std::string to_text(const Json& document) {
-    const Json& summary = document["summary"];
-    const Json& run = document["run"];
-    const bool judged = run["golden"] != "none";
+    const Json& summary = document.at("summary");
+    const Json& run = document.at("run");
+    const bool judged = run.at("golden") != "none";
     std::ostringstream out;
-    out << run["network"].get<std::string>() << ", " << summary["images"] << " images in batches of "
-        << run["batch"] << ", batch norm with " << run["batch_norm"].get<std::string>()
-        << " statistics; datapath " << run["datapath"].get<std::string>() << ", array "
-        << run["array"][0] << "x" << run["array"][1] << ", fidelity "
-        << summary["fidelity"].get<std::string>() << "\n\n";
+    out << run.at("network").get<std::string>() << ", " << summary.at("images") << " images in batches of "
+        << run.at("batch") << ", batch norm with " << run.at("batch_norm").get<std::string>()
+        << " statistics; datapath " << run.at("datapath").get<std::string>() << ", array "
+        << run.at("array").at(0) << "x" << run.at("array").at(1) << ", fidelity "
+        << summary.at("fidelity").get<std::string>() << "; weights "
+        << run.at("weights").get<std::string>() << "\n\n";
 
     std::vector<std::vector<std::string>> rows{{"layer", "type", "cycles", "MACs", "util %", "sat",
                                                 "wraps", "checked", "mismatches", "SQNR dB",
                                                 "max error"}};
-    for (const Json& layer : document["layers"]) {
-        const std::string cycles = !layer["cycles"].is_null() ? count_or_dash(layer["cycles"])
-                                   : layer["with"].is_null()
+    for (const Json& layer : document.at("layers")) {
+        const std::string cycles = !layer.at("cycles").is_null() ? count_or_dash(layer.at("cycles"))
+                                   : layer.at("with").is_null()
                                        ? "-"
-                                       : "in " + layer["with"].get<std::string>();
+                                       : "in " + layer.at("with").get<std::string>();
         rows.push_back(
-            {layer["layer"], layer["type"], cycles, count_or_dash(layer["macs"]),
-             layer["utilisation"].is_null() ? "-" : fixed(100 * layer["utilisation"].get<double>(), 1),
-             count_or_dash(layer["saturations"]), count_or_dash(layer["wraps"]),
-             judged ? count_or_dash(layer["elements_checked"]) : "-",
-             judged ? count_or_dash(layer["mismatches"]) : "-",
-             layer["sqnr_db"].is_null() ? "-" : fixed(layer["sqnr_db"].get<double>(), 1),
-             layer["largest_error"].is_null() ? "-"
-                                              : fixed(layer["largest_error"].get<double>(), 4)});
+            {layer.at("layer"), layer.at("type"), cycles, count_or_dash(layer.at("macs")),
+             layer.at("utilisation").is_null() ? "-" : fixed(100 * layer.at("utilisation").get<double>(), 1),
+             count_or_dash(layer.at("saturations")), count_or_dash(layer.at("wraps")),
+             judged ? count_or_dash(layer.at("elements_checked")) : "-",
+             judged ? count_or_dash(layer.at("mismatches")) : "-",
+             layer.at("sqnr_db").is_null() ? "-" : fixed(layer.at("sqnr_db").get<double>(), 1),
+             layer.at("largest_error").is_null() ? "-"
+                                              : fixed(layer.at("largest_error").get<double>(), 4)});
     }
     out << table(rows) << "\n";
 
     std::int64_t prepare = 0;
-    for (const Json& pass : document["passes"])
-        if (pass["phase"] == "prepare") prepare += pass["cycles"].get<std::int64_t>();
-    const auto cycles = summary["cycles"].get<std::int64_t>();
-    const double array = run["array"][0].get<double>() * run["array"][1].get<double>();
+    for (const Json& pass : document.at("passes"))
+        if (pass.at("phase") == "prepare") prepare += pass.at("cycles").get<std::int64_t>();
+    const auto cycles = summary.at("cycles").get<std::int64_t>();
+    const double array = run.at("array").at(0).get<double>() * run.at("array").at(1).get<double>();
     out << "cycles    " << grouped(cycles) << " (" << grouped(prepare)
         << " of them to quantise the parameters), "
-        << fixed(static_cast<double>(cycles) / run["clock_hz"].get<double>() * 1e6, 1)
-        << " us at the modelled clock; convention: " << run["cycle_convention"].get<std::string>()
+        << fixed(static_cast<double>(cycles) / run.at("clock_hz").get<double>() * 1e6, 1)
+        << " us at the modelled clock; convention: " << run.at("cycle_convention").get<std::string>()
         << "\n"
-        << "MACs      " << grouped(summary["macs"].get<std::int64_t>()) << ", "
-        << fixed(cycles > 0 ? 100 * summary["macs"].get<double>() /
+        << "MACs      " << grouped(summary.at("macs").get<std::int64_t>()) << ", "
+        << fixed(cycles > 0 ? 100 * summary.at("macs").get<double>() /
                                   (static_cast<double>(cycles) * array)
                             : 0.0,
                  1)
         << " % of the array's slots\n";
-    if (!summary["accuracy"].is_null())
-        out << "accuracy  " << fixed(100 * summary["accuracy"].get<double>(), 2) << " % of "
-            << summary["images"] << " images\n";
-    out << "wall      " << fixed(summary["wall_seconds"].get<double>(), 3) << " s\n";
-    if (!run["injection"].get<std::string>().empty())
-        out << "injected  " << run["injection"].get<std::string>() << ": "
-            << run["injection_story"].get<std::string>() << "\n";
+    if (!summary.at("accuracy").is_null())
+        out << "accuracy  " << fixed(100 * summary.at("accuracy").get<double>(), 2) << " % of "
+            << summary.at("images") << " images\n";
+    out << "wall      " << fixed(summary.at("wall_seconds").get<double>(), 3) << " s\n";
+    if (!run.at("injection").get<std::string>().empty())
+        out << "injected  " << run.at("injection").get<std::string>() << ": "
+            << run.at("injection_story").get<std::string>() << "\n";
 
     if (!judged) {
         out << "\nNOT CHECKED (--golden none)\n";
         return out.str();
     }
-    for (const Json& tensor : document["tensors"])
-        if (!tensor["certified"].get<bool>())
-            out << "\nuncertified: " << tensor["tensor"].get<std::string>() << ": "
-                << tensor["why_not_certified"].get<std::string>() << "\n";
+    for (const Json& tensor : document.at("tensors"))
+        if (!tensor.at("certified").get<bool>())
+            out << "\nuncertified: " << tensor.at("tensor").get<std::string>() << ": "
+                << tensor.at("why_not_certified").get<std::string>() << "\n";
     int shown = 0;
     if (document.contains("findings"))
-        for (const Json& finding : document["findings"]) {
+        for (const Json& finding : document.at("findings")) {
             if (++shown > 10) {
-                out << "... and " << document["findings"].size() - 10 << " more findings\n";
+                out << "... and " << document.at("findings").size() - 10 << " more findings\n";
                 break;
             }
-            out << "\nfinding: " << finding["tensor"].get<std::string>() << ": "
-                << finding["text"].get<std::string>() << "\n";
+            out << "\nfinding: " << finding.at("tensor").get<std::string>() << ": "
+                << finding.at("text").get<std::string>() << "\n";
         }
     if (document.contains("first_mismatch"))
-        out << "\nfirst mismatch: " << document["first_mismatch"]["text"].get<std::string>();
+        out << "\nfirst mismatch: " << document.at("first_mismatch").at("text").get<std::string>();
 
-    const auto mismatches = summary["mismatches"].get<std::int64_t>();
-    const auto uncertified = summary["uncertified"].get<std::int64_t>();
-    const auto findings = summary["findings"].get<std::int64_t>();
+    const auto mismatches = summary.at("mismatches").get<std::int64_t>();
+    const auto uncertified = summary.at("uncertified").get<std::int64_t>();
+    const auto findings = summary.at("findings").get<std::int64_t>();
     const bool clean = mismatches == 0 && uncertified == 0 && findings == 0;
     out << "\n"
         << (clean ? "BIT-EXACT: " : "NOT BIT-EXACT: ")
-        << grouped(summary["tensors_checked"].get<std::int64_t>()) << " tensors, "
-        << grouped(summary["elements_checked"].get<std::int64_t>()) << " elements checked, "
+        << grouped(summary.at("tensors_checked").get<std::int64_t>()) << " tensors, "
+        << grouped(summary.at("elements_checked").get<std::int64_t>()) << " elements checked, "
         << grouped(mismatches) << " mismatches, " << uncertified << " uncertified";
     if (findings > 0) out << ", " << findings << " findings";
     out << "\n";

@@ -30,7 +30,8 @@ public:
         std::int64_t sum = rules_.batch * outputs["input"].size();  // image
         std::string before = "input";
         for (const auto& layer : network_["layers"]) {
-            const std::string first = layer.contains("inputs") ? layer["inputs"][0] : before;
+            const std::string first =
+                layer.contains("inputs") ? layer["inputs"][0].get<std::string>() : before;
             const std::string name = layer["name"];
             sum += count(layer, outputs.at(first), outputs[name]);
             before = name;

@@ -82,7 +82,7 @@ std::vector<std::uint8_t> test_images(std::int64_t count);
 /// The same numbers on every machine.
 class Random {
 public:
-    explicit Random(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15U + 1) {}
+    explicit Random(std::uint64_t seed) : state_(seed * 0xD1342543DE82EF95U + 1) { next(); }
     std::uint64_t next() {
         std::uint64_t z = (state_ += 0x9E3779B97F4A7C15U);
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;

@@ -12,6 +12,11 @@ namespace {
 
 std::string machine(const std::string& settings) { return R"({"machine": {)" + settings + "}}"; }
 
+/// A burst brings everything at once: reads and writes hardly meet.
+std::string fast_dram() {
+    return machine(R"("dram_bytes_per_cycle": 4096, "dram_burst_bytes": 4096)");
+}
+
 std::int64_t stalls(const Outcome& outcome, Unit unit) {
     const auto& causes = outcome.stalls[static_cast<std::size_t>(unit)];
     return std::accumulate(causes.begin(), causes.end(), std::int64_t{0});
@@ -57,9 +62,12 @@ TEST(AnyMachine, GivesTheSameBitsInOtherCycles) {
             EXPECT_GT(other.cycles, usual.cycles);
             EXPECT_GT(stalls(other, Unit::array), stalls(usual, Unit::array));
         }
-        if (name == "latency 7") EXPECT_LT(other.cycles, usual.cycles);
-        if (name == "slow issue")
+        if (name == "latency 7") {
+            EXPECT_LT(other.cycles, usual.cycles);
+        }
+        if (name == "slow issue") {
             EXPECT_GT(stalls(other, StallCause::control), stalls(usual, StallCause::control));
+        }
     }
     experiment.datapath = "{}";
     for (const std::uint32_t seed : {1U, 2U, 3U}) {
@@ -77,7 +85,9 @@ struct Timed {
     const char* name;
     const char* network;
     std::string datapath;
-    bool alone;  ///< reads and writes never meet on the Dram's bus: the prediction is exact
+    /// Of two batches, those at least in which reads and writes never meet on the Dram's bus: there
+    /// the prediction is exact.
+    int exact;
 };
 
 void PrintTo(const Timed& timed, std::ostream* out) { *out << timed.name; }
@@ -103,20 +113,22 @@ TEST_P(Cycles, AreThoseOfTheRecurrence) {
             EXPECT_EQ(batch.cycles, batch.predicted);
             ++exact;
         }
-        if (timed.alone) EXPECT_EQ(exact, 2) << "of two batches";
+        EXPECT_GE(exact, timed.exact);
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Machines, Cycles,
     ::testing::Values(
-        Timed{"convnet", "convnet", "{}", false}, Timed{"mlp", "mlp", "{}", false},
-        Timed{"resnet8", "resnet8", "{}", false}, Timed{"zoo", "zoo", "{}", false},
-        Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), false},
-        Timed{"convnet_fast_dram", "convnet", machine(R"("dram_bytes_per_cycle": 4096)"), false},
-        Timed{"convnet_4x4", "convnet", machine(R"("array_rows": 4, "array_columns": 4)"), false},
-        Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), false}),
-    [](const auto& info) { return std::string(info.param.name); });
+        Timed{"convnet", "convnet", "{}", 1}, Timed{"mlp", "mlp", "{}", 1},
+        Timed{"resnet8", "resnet8", "{}", 1}, Timed{"zoo", "zoo", "{}", 0},
+        Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), 1},
+        Timed{"convnet_4x4", "convnet", machine(R"("array_rows": 4, "array_columns": 4)"), 1},
+        Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), 0},
+        Timed{"convnet_fast_dram", "convnet", fast_dram(), 2},
+        Timed{"resnet8_fast_dram", "resnet8", fast_dram(), 2},
+        Timed{"mlp_fast_dram", "mlp", fast_dram(), 2}, Timed{"zoo_fast_dram", "zoo", fast_dram(), 2}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace wagesim::test

@@ -207,7 +207,7 @@ private:
 
         Json& q = datapath["quantizers"];
         for (const char* point : {"Wq", "bias_q", "gamma_q", "beta_q", "mu", "sigma", "var",
-                                  "run_mu", "run_sigma", "xhat", "A"}) {
+                                  "run_mu", "run_sigma", "xhat", "A", "fold_b"}) {
             if (random_.chance(60)) q[point]["rounding"] = rounding();
             if (random_.chance(40)) q[point]["overflow"] = overflow();
         }

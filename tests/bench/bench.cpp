@@ -4,6 +4,7 @@
 #include <cblas.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -128,7 +129,7 @@ public:
     void ReportRuns(const std::vector<Run>& runs) override {
         for (const Run& run : runs)
             if (run.aggregate_name == "median")
-                medians_[run.run_name.function_name] = run.GetAdjustedRealTime() / 1e3;  // ms
+                medians_[run.run_name.function_name] = run.GetAdjustedRealTime();  // ms
         ConsoleReporter::ReportRuns(runs);
     }
     void Finalize() override {
@@ -153,12 +154,15 @@ private:
     std::map<std::string, double> medians_;
 };
 
-}  // namespace
-
 BENCHMARK(machine_tile)->Unit(benchmark::kMillisecond);
 BENCHMARK(golden_float64)->Unit(benchmark::kMillisecond);
 BENCHMARK(checked_run)->Unit(benchmark::kMillisecond);
 BENCHMARK(plain_loop)->Unit(benchmark::kMillisecond);
+
+/// Keeps SystemC's banner off the terminal; it is printed before sc_main().
+const int no_banner = setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 0);
+
+}  // namespace
 
 int sc_main(int argc, char** argv) {
     openblas_set_num_threads(1);

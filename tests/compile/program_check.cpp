@@ -30,8 +30,8 @@ struct Element {
 
     std::uint64_t id(int byte) const {
         return (static_cast<std::uint64_t>(layer + 1) << 52) |
-               (static_cast<std::uint64_t>(qp) << 46) |
-               (static_cast<std::uint64_t>(index) << 4) | static_cast<std::uint64_t>(byte);
+               (static_cast<std::uint64_t>(qp) << 46) | (static_cast<std::uint64_t>(index) << 4) |
+               static_cast<std::uint64_t>(byte);
     }
 };
 
@@ -64,9 +64,7 @@ public:
     const TensorRule& output(int producer) const {
         return outputs_[static_cast<std::size_t>(producer + 1)];
     }
-    const Layer& layer(int index) const {
-        return network_.layers[static_cast<std::size_t>(index)];
-    }
+    const Layer& layer(int index) const { return network_.layers[static_cast<std::size_t>(index)]; }
     const Quantizer& at(int index, Qp qp) const { return datapath_.at(layer(index).name, qp); }
 
 private:
@@ -98,7 +96,8 @@ private:
                 rule.qp = input.qp == Qp::A || input.qp == Qp::image ? Qp::A : Qp::y;
                 return rule;
             }
-            default: return of_format(Qp::A, at(i, Qp::A).format);
+            default:
+                return of_format(Qp::A, at(i, Qp::A).format);
         }
     }
 
@@ -179,8 +178,8 @@ public:
     }
 
     bool before(std::int32_t earlier, std::int32_t later) const {
-        const auto unit = static_cast<std::size_t>(
-            program_.commands[static_cast<std::size_t>(earlier)].unit);
+        const auto unit =
+            static_cast<std::size_t>(program_.commands[static_cast<std::size_t>(earlier)].unit);
         return clocks_[static_cast<std::size_t>(later)][unit] >
                sequence_[static_cast<std::size_t>(earlier)];
     }
@@ -324,8 +323,7 @@ public:
     void run() {
         for (i_ = 0; i_ < static_cast<std::int32_t>(program_.commands.size()); ++i_) {
             try {
-                std::visit([this](const auto& operands) { execute(operands); },
-                           command().operands);
+                std::visit([this](const auto& operands) { execute(operands); }, command().operands);
             } catch (const Violation& violation) {
                 throw Violation("command " + std::to_string(i_) + " (" + mnemonic(command()) +
                                 " of " + network_.name_of(command().layer) +
@@ -369,11 +367,16 @@ private:
 
     Memory& memory(Space space) {
         switch (space) {
-            case Space::dram: return dram_;
-            case Space::weights: return weights_;
-            case Space::activations: return activations_;
-            case Space::parameters: return parameters_;
-            case Space::accumulators: break;
+            case Space::dram:
+                return dram_;
+            case Space::weights:
+                return weights_;
+            case Space::activations:
+                return activations_;
+            case Space::parameters:
+                return parameters_;
+            case Space::accumulators:
+                break;
         }
         fail("the accumulators have no bytes");
     }
@@ -416,8 +419,8 @@ private:
         for (int b = 0; b < bytes; ++b) {
             const std::uint64_t id = read_byte(space, address + b);
             if (id != expected.id(b))
-                fail("reads " + text(element_of(id)) + " byte " + std::to_string(id & 15) +
-                     " at " + std::string(to_string(space)) + " " + std::to_string(address + b) +
+                fail("reads " + text(element_of(id)) + " byte " + std::to_string(id & 15) + " at " +
+                     std::string(to_string(space)) + " " + std::to_string(address + b) +
                      ", expected " + text(expected) + " byte " + std::to_string(b));
         }
     }
@@ -453,9 +456,9 @@ private:
     /// Reads a box of a producer's output.
     void read_tile(const TileView& view, int producer, const Box& b) {
         const TensorRule& rule = rules_.output(producer);
-        require(view.bytes == rule.bytes && view.is_signed == rule.is_signed &&
-                    view.frac == rule.frac,
-                "a source's format is not its tensor's");
+        require(
+            view.bytes == rule.bytes && view.is_signed == rule.is_signed && view.frac == rule.frac,
+            "a source's format is not its tensor's");
         if (view.space == Space::accumulators) {
             read_sums(view, producer, b);
             return;
@@ -463,8 +466,7 @@ private:
         in_one_bank(view, b);
         for_each(b, [&](int n, int h, int w, int c) {
             read_element(view.space, at(view, n, h, w, c), view.bytes,
-                         {producer, rule.qp,
-                          rule.index(b.n0 + n, b.h0 + h, b.w0 + w, b.c0 + c)});
+                         {producer, rule.qp, rule.index(b.n0 + n, b.h0 + h, b.w0 + w, b.c0 + c)});
         });
     }
 
@@ -481,9 +483,8 @@ private:
                         const std::int64_t row =
                             view.address + c / view.channels_per_row * b.pixels() + p;
                         Sum& sum = sum_at(row, c % view.channels_per_row);
-                        const Element expected{
-                            producer, rule.qp,
-                            rule.index(b.n0 + n, b.h0 + h, b.w0 + w, b.c0 + c)};
+                        const Element expected{producer, rule.qp,
+                                               rule.index(b.n0 + n, b.h0 + h, b.w0 + w, b.c0 + c)};
                         if (sum.layer != producer || sum.index != expected.index)
                             fail("reads another sum than " + text(expected));
                         require(sum.next_k == weights.c * weights.h * weights.w,
@@ -540,9 +541,9 @@ private:
                         const std::int64_t dram = t.dram_address + a * t.dram_strides[0] +
                                                   b * t.dram_strides[1] + c * t.dram_strides[2] +
                                                   byte;
-                        const std::int64_t buffer =
-                            t.buffer_address + a * t.buffer_strides[0] +
-                            b * t.buffer_strides[1] + c * t.buffer_strides[2] + byte;
+                        const std::int64_t buffer = t.buffer_address + a * t.buffer_strides[0] +
+                                                    b * t.buffer_strides[1] +
+                                                    c * t.buffer_strides[2] + byte;
                         if (stores)
                             store(dram, read_byte(t.buffer, buffer));
                         else
@@ -554,8 +555,7 @@ private:
         const Element element = element_of(id);
         const auto tensor = tensors_.find({element.layer, element.qp});
         if (tensor == tensors_.end()) fail("stores " + text(element) + ", which has no place");
-        const std::int64_t place = tensor->second->address +
-                                   element.index * tensor->second->bytes +
+        const std::int64_t place = tensor->second->address + element.index * tensor->second->bytes +
                                    static_cast<std::int64_t>(id & 15);
         if (place != address) fail("stores " + text(element) + " where it does not belong");
         dram_.write(i_, address, id);
@@ -631,8 +631,8 @@ private:
                 }
     }
 
-    void read_operands(const Gemm& g, const Layer& layer, const TensorRule& input, int group,
-                       int n, int oh, int ow) {
+    void read_operands(const Gemm& g, const Layer& layer, const TensorRule& input, int group, int n,
+                       int oh, int ow) {
         const bool linear = layer.type == LayerType::linear;
         for (std::int64_t k = g.k0; k < g.k0 + g.k; ++k) {
             std::int64_t kh = 0, kw = 0, c = 0;
@@ -645,12 +645,10 @@ private:
                 kw = k / g.channels % layer.kernel.w;
                 kh = k / g.channels / layer.kernel.w;
             }
-            const std::int64_t ih = linear ? kh
-                                           : oh * layer.stride.h - layer.padding.h +
-                                                 kh * layer.dilation.h;
-            const std::int64_t iw = linear ? kw
-                                           : ow * layer.stride.w - layer.padding.w +
-                                                 kw * layer.dilation.w;
+            const std::int64_t ih =
+                linear ? kh : oh * layer.stride.h - layer.padding.h + kh * layer.dilation.h;
+            const std::int64_t iw =
+                linear ? kw : ow * layer.stride.w - layer.padding.w + kw * layer.dilation.w;
             require(ih == oh * g.stride_y - g.padding_h + kh * g.dilation_h &&
                         iw == ow * g.stride_x - g.padding_w + kw * g.dilation_w,
                     "slides its window otherwise");
@@ -807,10 +805,10 @@ private:
                 require(a.source.bytes == xhat.bytes && a.source.frac == xhat.frac,
                         "takes xhat in another format");
                 for_each(box(), [&](int n, int h, int w, int c) {
-                    read_element(a.source.space, at(a.source, n, h, w, c), a.source.bytes,
-                                 {norm, Qp::xhat,
-                                  xhat.index(box().n0 + n, box().h0 + h, box().w0 + w,
-                                             box().c0 + c)});
+                    read_element(
+                        a.source.space, at(a.source, n, h, w, c), a.source.bytes,
+                        {norm, Qp::xhat,
+                         xhat.index(box().n0 + n, box().h0 + h, box().w0 + w, box().c0 + c)});
                 });
                 require(a.show_x && a.x_qp.layer == norm && a.x_qp.qp == Qp::x2, "hides x2");
                 require(a.x.format.frac == rules_.at(norm, Qp::gamma_q).format.frac + xhat.frac,
@@ -832,9 +830,8 @@ private:
         const int index = command().layer;
         const auto& inputs = rules_.layer(index).inputs;
         // The operands may stand in either order.
-        const bool swapped = a.a.space == Space::accumulators
-                                 ? a.a.qp.layer != inputs[0]
-                                 : holds_other(a.a, inputs[0]);
+        const bool swapped = a.a.space == Space::accumulators ? a.a.qp.layer != inputs[0]
+                                                              : holds_other(a.a, inputs[0]);
         read_tile(a.a, inputs[swapped ? 1 : 0], box());
         read_tile(a.b, inputs[swapped ? 0 : 1], box());
         require(a.stream_qp.layer == index && a.stream_qp.qp == Qp::stream, "hides its sum");
@@ -855,9 +852,9 @@ private:
         const int input = layer.inputs[0];
         const TensorRule& rule = rules_.output(input);
         const bool global = layer.type == LayerType::global_avg_pool;
-        const Extent2 kernel = global ? Extent2{static_cast<int>(layer.in_shape.h),
-                                                static_cast<int>(layer.in_shape.w)}
-                                      : layer.kernel;
+        const Extent2 kernel =
+            global ? Extent2{static_cast<int>(layer.in_shape.h), static_cast<int>(layer.in_shape.w)}
+                   : layer.kernel;
         require(p.average == (layer.type != LayerType::max_pool) && p.kernel_h == kernel.h &&
                     p.kernel_w == kernel.w && p.image_h == layer.in_shape.h &&
                     p.image_w == layer.in_shape.w && p.padding_h == layer.padding.h &&
@@ -874,10 +871,9 @@ private:
                     const int iw = (box().w0 + ow) * p.stride_x - layer.padding.w + kw;
                     if (ih < 0 || ih >= layer.in_shape.h || iw < 0 || iw >= layer.in_shape.w)
                         continue;
-                    read_element(p.source.space,
-                                 at(p.source, n, ih - p.h0, iw - p.w0, c), p.source.bytes,
-                                 {input, rule.qp,
-                                  rule.index(box().n0 + n, ih, iw, box().c0 + c)});
+                    read_element(p.source.space, at(p.source, n, ih - p.h0, iw - p.w0, c),
+                                 p.source.bytes,
+                                 {input, rule.qp, rule.index(box().n0 + n, ih, iw, box().c0 + c)});
                 }
         });
         require(p.qp.layer == index && p.qp.qp == rules_.output(index).qp, "shows another point");
@@ -887,7 +883,7 @@ private:
     }
 
     void execute(const QuantizeCmd& q) {
-        static const std::map<Qp, Qp> masters{{Qp::Wq, Qp::W},         {Qp::bias_q, Qp::bias},
+        static const std::map<Qp, Qp> masters{{Qp::Wq, Qp::W},          {Qp::bias_q, Qp::bias},
                                               {Qp::gamma_q, Qp::gamma}, {Qp::beta_q, Qp::beta},
                                               {Qp::mu, Qp::run_mu},     {Qp::sigma, Qp::run_sigma}};
         const Qp master = masters.at(q.qp.qp);
@@ -900,8 +896,8 @@ private:
         require(q.quantizer.format.frac == frac, "quantises to another frac");
         require(box().c == q.count && box().c0 == q.first && box().pixels() == 1, "wrong box");
         for (std::int64_t e = 0; e < q.count; ++e) {
-            read_element(Space::activations, q.source_address + e * q.source_bytes,
-                         q.source_bytes, {layer, master, q.first + e});
+            read_element(Space::activations, q.source_address + e * q.source_bytes, q.source_bytes,
+                         {layer, master, q.first + e});
             const Element element{layer, q.qp.qp, q.first + e};
             make(element);
             write_element(Space::activations, q.destination_address + e * q.destination_bytes,

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "compile/compile.h"
 #include "program_check.h"
@@ -101,6 +103,85 @@ INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::ValuesIn(shipped()),
                          [](const auto& parameter) {
                              return parameter.param.substr(0, parameter.param.find('.'));
                          });
+
+// ---- the check itself: what it must not let pass ----------------------------------------------
+
+struct Damage {
+    const char* name;
+    std::function<bool(Command&)> damage;  ///< false: not this command
+};
+
+void PrintTo(const Damage& damage, std::ostream* out) { *out << damage.name; }
+
+class DamagedPrograms : public testing::TestWithParam<Damage> {};
+
+TEST_P(DamagedPrograms, AreFound) {
+    const Network network =
+        parse_network(R"({"name": "n", "input": {"shape": [3, 9, 9]}, "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 20, "kernel": 3, "padding": 1},
+        {"name": "bn1", "type": "batch_norm"}, {"name": "relu1", "type": "relu"},
+        {"name": "conv2", "type": "conv2d", "out_channels": 20, "kernel": 3, "padding": 1},
+        {"name": "add", "type": "add", "inputs": ["conv2", "relu1"]},
+        {"name": "pool", "type": "avg_pool", "kernel": 3, "stride": 2},
+        {"name": "fc", "type": "linear", "out_features": 5, "bias": true}]})",
+                      "test");
+    Datapath datapath = preset("int8");
+    datapath.machine.activation_buffer_bytes = 16 * 1024;
+    datapath.machine.weight_buffer_bytes = 2 * 1024;
+    Program program = compile::compile(network, datapath, 3, BatchNorm::batch, true);
+    ASSERT_EQ(check_program(program, network, datapath, 3, BatchNorm::batch).violation, "");
+    bool done = false;
+    for (std::size_t i = program.commands.size(); !done && i-- > 0;)
+        done = GetParam().damage(program.commands[i]);
+    ASSERT_TRUE(done) << "no such command";
+    EXPECT_NE(check_program(program, network, datapath, 3, BatchNorm::batch).violation, "");
+}
+
+template <class Operands>
+std::function<bool(Command&)> change(std::function<void(Operands&)> damage) {
+    return [damage](Command& command) {
+        auto* operands = std::get_if<Operands>(&command.operands);
+        if (operands != nullptr) damage(*operands);
+        return operands != nullptr;
+    };
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, DamagedPrograms,
+    testing::Values(
+        Damage{"WeightOfAnotherRow", change<WeightLoad>([](auto& w) { w.address += 1; })},
+        Damage{"OperandOfTheNextPixel", change<Gemm>([](auto& g) { g.address += 1; })},
+        Damage{"SumInAnotherRow", change<Gemm>([](auto& g) { g.accumulator_row += 1; })},
+        Damage{"SumStartedAgain", change<Gemm>([](auto& g) { g.accumulate = !g.accumulate; })},
+        Damage{"NoBias", change<Gemm>([](auto& g) { g.bias_address = -1; g.k0 = 0; })},
+        Damage{"StatisticsOfAnotherChannel",
+               change<Drain>([](auto& d) { d.statistics_address += 16; })},
+        Damage{"CountOfAnotherTensor", change<BnStat>([](auto& s) { s.count += 1; })},
+        Damage{"PoolOfTheRowBelow", change<Pool>([](auto& p) { p.h0 -= 1; })},
+        Damage{"OperandOfAnotherAddress", change<Add>([](auto& a) { a.b.address += 4; })},
+        Damage{"AnotherFrac", change<NormalizeCmd>([](auto& n) { n.source.frac += 1; })},
+        Damage{"MuOfAnotherChannel", change<NormalizeCmd>([](auto& n) { n.mu_address += 4; })},
+        Damage{"HiddenX2", change<Act>([](auto& a) { a.show_x = false; })},
+        Damage{"ShorterRun", change<Transfer>([](auto& run) { run.run_bytes -= 1; })},
+        Damage{"WaitForgotten",
+               [](Command& c) {
+                   if (c.unit != Unit::dma_write || c.waits.empty()) return false;
+                   c.waits.clear();
+                   return true;
+               }},
+        Damage{"GiveForgotten",
+               [](Command& c) {
+                   if (c.unit != Unit::array || c.gives.empty()) return false;
+                   c.gives.clear();
+                   return true;
+               }},
+        Damage{"ShadowNotWaitedFor",
+               [](Command& c) {
+                   if (c.unit != Unit::weight_loader) return false;
+                   c.waits.erase(c.waits.begin());
+                   return true;
+               }}),
+    [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace
 }  // namespace wagesim::test

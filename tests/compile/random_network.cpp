@@ -26,10 +26,16 @@ public:
         for (std::int64_t b = 0; b < blocks; ++b) block();
         if (!codes_) relu();
         switch (random_.between(0, 3)) {
-            case 0: add("global_avg_pool"); [[fallthrough]];
+            case 0:
+                add("global_avg_pool");
+                [[fallthrough]];
             case 1:
-            case 2: linear(); break;
-            default: convolution(1 + random_.between(0, 20)); break;
+            case 2:
+                linear();
+                break;
+            default:
+                convolution(1 + random_.between(0, 20));
+                break;
         }
         if (random_.chance(20)) relu();
         std::string text = head_;
@@ -60,9 +66,15 @@ private:
         switch (random_.between(0, 9)) {
             case 0:
             case 1:
-            case 2: pool(); break;
-            case 3: branch(); break;
-            case 4: normalise(); break;
+            case 2:
+                pool();
+                break;
+            case 3:
+                branch();
+                break;
+            case 4:
+                normalise();
+                break;
             default:
                 if (!codes_) relu();
                 convolution(random_.pick<std::int64_t>({1, 3, 4, 8, 13, 17, 24, 40}));
@@ -99,10 +111,10 @@ private:
             if (extents_.c % groups != 0) groups = 1;
             out = std::max<std::int64_t>(out / groups, 1) * groups;
         }
-        add("conv2d", ", \"out_channels\": " + std::to_string(out) + ", \"kernel\": " +
-                          pair(kh, kw) + ", \"stride\": " + pair(sh, sw) + ", \"padding\": " +
-                          pair(ph, pw) + ", \"dilation\": " + pair(dh, dw) + ", \"groups\": " +
-                          std::to_string(groups) +
+        add("conv2d", ", \"out_channels\": " + std::to_string(out) +
+                          ", \"kernel\": " + pair(kh, kw) + ", \"stride\": " + pair(sh, sw) +
+                          ", \"padding\": " + pair(ph, pw) + ", \"dilation\": " + pair(dh, dw) +
+                          ", \"groups\": " + std::to_string(groups) +
                           ", \"bias\": " + (random_.chance(40) ? "true" : "false"));
         extents_ = {out, h, w};
         codes_ = false;
@@ -131,9 +143,8 @@ private:
         std::int64_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0;
         const std::int64_t h = axis(extents_.h, kh, sh, ph);
         const std::int64_t w = axis(extents_.w, kw, sw, pw);
-        add(average ? "avg_pool" : "max_pool",
-            ", \"kernel\": " + pair(kh, kw) + ", \"stride\": " + pair(sh, sw) +
-                ", \"padding\": " + pair(ph, pw));
+        add(average ? "avg_pool" : "max_pool", ", \"kernel\": " + pair(kh, kw) + ", \"stride\": " +
+                                                   pair(sh, sw) + ", \"padding\": " + pair(ph, pw));
         extents_.h = h;
         extents_.w = w;
         if (average) codes_ = true;
@@ -146,9 +157,10 @@ private:
         const Extents start = extents_;
         const std::int64_t out = random_.pick<std::int64_t>({1, 5, 16, 20});
         const auto same = [&](std::int64_t kernel) {
-            add("conv2d", ", \"out_channels\": " + std::to_string(out) + ", \"kernel\": " +
-                              std::to_string(kernel) + ", \"padding\": " +
-                              std::to_string(kernel / 2), "\"" + from + "\"");
+            add("conv2d",
+                ", \"out_channels\": " + std::to_string(out) + ", \"kernel\": " +
+                    std::to_string(kernel) + ", \"padding\": " + std::to_string(kernel / 2),
+                "\"" + from + "\"");
             codes_ = false;
         };
         same(3);
@@ -161,9 +173,8 @@ private:
             if (random_.chance(30)) normalise();
             other = last();
         }
-        const std::string inputs = random_.chance(50)
-                                       ? "\"" + one + "\", \"" + other + "\""
-                                       : "\"" + other + "\", \"" + one + "\"";
+        const std::string inputs = random_.chance(50) ? "\"" + one + "\", \"" + other + "\""
+                                                      : "\"" + other + "\", \"" + one + "\"";
         add("add", "", inputs);
         // An array layer may follow: the add quantises for it.
         codes_ = random_.chance(30);
@@ -188,18 +199,17 @@ Datapath random_datapath(Random& random) {
     struct Array {
         int rows, columns;
     };
-    const Array array =
-        random.pick<Array>({{1, 1}, {4, 4}, {8, 16}, {16, 16}, {32, 8}, {3, 5}});
+    const Array array = random.pick<Array>({{1, 1}, {4, 4}, {8, 16}, {16, 16}, {32, 8}, {3, 5}});
     machine.array_rows = array.rows;
     machine.array_columns = array.columns;
     const std::int64_t least_weights = 2 * std::int64_t{array.rows} * array.columns;
     machine.weight_buffer_bytes =
         random.pick<std::int64_t>({least_weights, least_weights * 3, 1024, 64 * 1024});
     machine.weight_buffer_bytes = std::max(machine.weight_buffer_bytes, least_weights);
-    machine.activation_buffer_bytes = random.pick<std::int64_t>({3000, 4096, 16384, 131072});
-    machine.accumulator_bytes = std::int64_t{10} * array.columns *
-                                random.pick<std::int64_t>({30, 100, 819});
-    machine.parameter_bytes = random.pick<std::int64_t>({800, 2048, 16384});
+    machine.activation_buffer_bytes = random.pick<std::int64_t>({1600, 4096, 16384, 131072});
+    machine.accumulator_bytes =
+        std::int64_t{10} * array.columns * random.pick<std::int64_t>({30, 100, 819});
+    machine.parameter_bytes = random.pick<std::int64_t>({320, 800, 2048, 16384});
     machine.vector_lanes = random.pick<int>({8, 16, 32});
     datapath.normalize = random.chance(30) ? Normalize::reciprocal : Normalize::divide;
     return datapath;

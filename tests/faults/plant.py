@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import instrument
+import masters
 from instrument import PlantError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,7 @@ class Case:
     name: str
     arguments: list
     what: str
+    masters: dict = None  # {"seed", "scale"}: see masters.py
 
 
 @dataclass
@@ -48,11 +50,12 @@ class Abort(Exception):
 
 def read_cases(path, work):
     """tests/faults/cases.json: {"options": [...], "cases": [{name, what, network, datapath,
-    options}]}. A datapath written as an object becomes a file in the work directory."""
+    masters, options}]}. A datapath written as an object becomes a file in the work directory."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     cases = []
     for entry in content["cases"]:
-        unknown = set(entry) - {"name", "what", "network", "datapath", "options"}
+        unknown = set(entry) - {"name", "what", "network", "datapath", "masters",
+                                "options"}
         if unknown:
             raise Abort(f"{path}: case {entry.get('name')}: unknown key {sorted(unknown)[0]}")
         arguments = ["run", entry["network"], "--json", *content.get("options", [])]
@@ -65,7 +68,7 @@ def read_cases(path, work):
         if datapath is not None:
             arguments += ["--datapath", datapath]
         arguments += entry.get("options", [])
-        cases.append(Case(entry["name"], arguments, entry.get("what", "")))
+        cases.append(Case(entry["name"], arguments, entry.get("what", ""), entry.get("masters")))
     if not cases:
         raise Abort(f"{path}: no cases")
     return cases
@@ -135,6 +138,24 @@ class Runner:
 
     def unit(self, program, pattern, fault_number):
         return self.run([str(self.binaries / program), f"--gtest_filter={pattern}"], fault_number)
+
+
+def make_masters(runner, cases, work):
+    """Gives each case that asks for them its own master parameters, in the shapes of a run's."""
+    directory = work / "masters"
+    directory.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        if case.masters is None:
+            continue
+        run = directory / case.name
+        status, _, errors = runner.run([str(runner.binaries / PROGRAM), *case.arguments,
+                                        "--golden", "none", "--out", str(run)], 0)
+        if status != 0:
+            raise Abort(f"case {case.name}: {describe_status(status)}: {last_line(errors)}")
+        file = directory / f"{case.name}.npz"
+        masters.rewrite(run / "weights.npz", file, case.masters["seed"],
+                        case.masters.get("scale", {}))
+        case.arguments += ["--weights", str(file)]
 
 
 def describe_status(status):
@@ -350,6 +371,7 @@ def main(argv):
     print(f"built {len(faults)} faults in {time.monotonic() - began:.0f} s", flush=True)
     runner = Runner(arguments, binaries, arguments.work)
     outcomes = {}
+    make_masters(runner, cases, arguments.work)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         check_sound(runner, chosen, cases, pool)
         print(f"{len(cases)} cases pass without a fault", flush=True)

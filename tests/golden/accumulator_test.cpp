@@ -140,6 +140,17 @@ TEST(AccumulatorEvent, AWrapThatUnwrapsIsStillAnEvent) {
     EXPECT_EQ(y.differs_from_wide, 0);
 }
 
+TEST(AccumulatorEvent, ABiasCanLeaveTheRegisterOnItsOwn) {
+    Case c("[1, 1, 1]", R"({"name": "y", "type": "linear", "out_features": 2, "bias": true})");
+    c.datapath.machine.accumulator_bits = 12;  // to 2047
+    c.set_image({1});
+    c.set("y", Qp::W, {1, 1}, 7);
+    c.set("y", Qp::bias, {2046, 2047}, 14);
+    const auto points = c.run("y");
+    EXPECT_EQ(codes_of(points.at(Qp::z)), (Codes{2047, -2048}));
+    EXPECT_EQ(points.at(Qp::z).wraps, 1);
+}
+
 TEST(AccumulatorEvent, SaturationDependsOnTheOrderOfTiles) {
     // 15 bits: 16129, then 32258 saturates to 16383, then 254, then -15875.
     Case c("[4, 1, 1]", R"({"name": "y", "type": "linear", "out_features": 1})");

@@ -116,17 +116,18 @@ TEST_P(BatchNormWay, EqualsIntegerArithmetic) {
         const Wide distance = Wide{2} * y[i] - mu[ch];  // frac 15
         std::int64_t expected = 0;
         if (way == Way::folded) {
-            const Mantissa a = mantissa_of(Wide{gamma_q[ch]} << 9, sigma[ch] + 1);  // frac 6 to 15
+            const Mantissa a = mantissa_of(Wide{gamma_q[ch]} * 512, sigma[ch] + 1);  // frac 6 to 15
             ASSERT_EQ(bn.at(Qp::fold_a).values[ch],
                       std::ldexp(static_cast<double>(a.code), -a.frac));
             // a mu at frac + 15, beta at frac 6; b at frac 15.
-            const int unit = 40;
-            const Wide exact = (Wide{beta_q[ch]} << (unit - 6)) -
-                               ((Wide{a.code} * mu[ch]) << (unit - 15 - a.frac));
+            constexpr int unit = 40;
+            const auto at_unit = [](Wide code, int frac) {
+                return code * (Wide{1} << (unit - frac));
+            };
+            const Wide exact = at_unit(beta_q[ch], 6) - at_unit(Wide{a.code} * mu[ch], 15 + a.frac);
             const std::int64_t b = divide_half_even(exact, Wide{1} << (unit - 15));
             ASSERT_EQ(point(Qp::fold_b)[ch], b);
-            const Wide out =
-                ((Wide{a.code} * y[i]) << (unit - 14 - a.frac)) + (Wide{b} << (unit - 15));
+            const Wide out = at_unit(Wide{a.code} * y[i], 14 + a.frac) + at_unit(b, 15);
             expected = divide_half_even(out < 0 ? 0 : out, Wide{1} << (unit - 5));
         } else {
             std::int64_t xhat = 0;

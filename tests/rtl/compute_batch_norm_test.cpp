@@ -221,7 +221,7 @@ TEST_F(BatchNormTest, InverseHasA16BitMantissaForEverySigma) {
         EXPECT_EQ(boost::multiprecision::denominator(code), 1);
         expected.push_back(static_cast<std::int64_t>(floor_of(code)));
     }
-    expect_shown(Qp::inv, Format{64, 18, true, 0}, box, expected, 0, 0, work);
+    expect_shown(Qp::inv, Format{34, 18, false, 0}, box, expected, 0, 0, work);
     EXPECT_EQ(parameters(1024, sigma.size(), 8, true), expected);
 }
 
@@ -270,7 +270,7 @@ TEST_F(BatchNormTest, FoldGivesFactorAndOffsetOfTheWholeBatchNorm) {
                 saturations += offset.clipped ? 1 : 0;
             }
             EXPECT_EQ(factors[3], 0);
-            expect_shown(Qp::fold_a, Format{64, 25, true, 0}, box, factors, 0, 0, work);
+            expect_shown(Qp::fold_a, Format{gamma_bits + 34, 25, true, 0}, box, factors, 0, 0, work);
             expect_shown(Qp::fold_b, operation.fold_b.format, box, offsets, saturations, 0, work);
             EXPECT_EQ(parameters(2048, 50, 8, true), factors);
             EXPECT_EQ(parameters(4096, 50, 8, true), offsets);

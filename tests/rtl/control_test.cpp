@@ -337,5 +337,24 @@ TEST_F(BankTest, ADmaGivesItsBankBackInItsLastCycle) {
     EXPECT_EQ(run_fake().cycles, 105);
 }
 
+TEST_F(BankTest, ADmaThatContentionDelaysHoldsItsBankLonger) {
+    config.dram_latency_cycles = 0;
+    fake();
+    host_fills(0, 4096);
+    const Token filled = token("filled", StallCause::dram);
+    const Token store = token("store", StallCause::dram);
+    const Token late = token("late", StallCause::weights);
+    add_transfer(Unit::dma_read, Space::weights, 0, 0, 640, {}, {filled});  // 0..40
+    add_transfer(Unit::dma_read, Space::activations, 1024, 0, 1280);        // 40..120, if alone
+    add(Unit::drain, 46, 0, {}, {store});                                   // 4..50
+    add_transfer(Unit::dma_write, Space::weights, 8192, 0, 640, {filled, store});
+    add(Unit::weight_loader, 122, 0, {}, {late});  // 8..130
+    Command& act = add(Unit::vector, 1, 0, {late});
+    act.operands = act_at(100);
+    act.box.c = 16;
+    const std::string error = error_of_run();  // 10 bursts of the STORE: the LOAD ends at 160
+    EXPECT_NE(error.find("cycle 130: command 1 LOAD and command 5 ACT"), has) << error;
+}
+
 }  // namespace
 }  // namespace wagesim::rtl

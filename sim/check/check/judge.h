@@ -103,7 +103,8 @@ private:
         std::int64_t delivered = 0, duplicates = 0;
         std::int64_t saturations = 0, wraps = 0;
         golden::Tensor golden;
-        std::vector<Wide> expected;  ///< golden codes in the hardware's format
+        std::vector<std::int64_t> expected;  ///< golden codes in the hardware's format
+        std::vector<Wide> wide;      ///< the same where 64 bits are too few (SS); else empty
         std::vector<bool> on_grid;   ///< empty: all are
         bool prepared = false;
     };
@@ -111,7 +112,7 @@ private:
 
     Record& record(const QpId& qp);
     void prepare(Record& record, const Format& format);
-    void compare(Record& record, std::int64_t index, Wide got, const Tap& tap);
+    void note_mismatch(Record& record, std::int64_t index, Wide got, const Tap& tap);
     std::array<std::int64_t, 4> coordinates(const Record& record, std::int64_t index) const;
     Cause classify(const Record& record, std::int64_t index, Wide expected, Wide got) const;
 

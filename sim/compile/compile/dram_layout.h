@@ -15,9 +15,7 @@ public:
     /// that `stored[producer + 1]` names.
     DramLayout(const Job& job, const TensorPlans& plans, const std::vector<bool>& stored);
 
-    const DramTensor& at(int layer, Qp qp) const {
-        return tensors_[place_.at({layer, qp})];
-    }
+    const DramTensor& at(int layer, Qp qp) const { return tensors_[place_.at({layer, qp})]; }
     /// A producer's output.
     const DramTensor& output(int producer) const {
         return tensors_[output_[static_cast<std::size_t>(producer + 1)]];
@@ -26,8 +24,8 @@ public:
     std::int64_t bytes() const { return bytes_; }
 
 private:
-    std::size_t add(QpId qp, const Shape& shape, const Format& format, int bytes,
-                    MemoryOrder order, bool from_host);
+    std::size_t add(QpId qp, const Shape& shape, const Format& format, int bytes, MemoryOrder order,
+                    bool from_host);
     void add_parameters(const Job& job, const TensorPlans& plans, int index);
 
     std::vector<DramTensor> tensors_;

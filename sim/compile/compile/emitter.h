@@ -22,8 +22,8 @@ struct TokenKind {
 namespace tokens {
 inline constexpr TokenKind input_full{"input_full", Unit::dma_read, Unit::array,
                                       StallCause::activations, 0};
-inline constexpr TokenKind input_free{"input_free", Unit::array, Unit::dma_read,
-                                      StallCause::dram, 2};
+inline constexpr TokenKind input_free{"input_free", Unit::array, Unit::dma_read, StallCause::dram,
+                                      2};
 inline constexpr TokenKind weights_full{"weights_full", Unit::dma_read, Unit::weight_loader,
                                         StallCause::weights, 0};
 inline constexpr TokenKind weights_free{"weights_free", Unit::weight_loader, Unit::dma_read,
@@ -44,18 +44,18 @@ inline constexpr TokenKind sums_free_drain{"sums_free_drain", Unit::drain, Unit:
                                            StallCause::accumulator, 2};
 inline constexpr TokenKind tile_full{"tile_full", Unit::dma_read, Unit::vector,
                                      StallCause::activations, 0};
-inline constexpr TokenKind tile_free{"tile_free", Unit::vector, Unit::dma_read,
-                                     StallCause::dram, 2};
+inline constexpr TokenKind tile_free{"tile_free", Unit::vector, Unit::dma_read, StallCause::dram,
+                                     2};
 inline constexpr TokenKind operand_full{"operand_full", Unit::dma_read, Unit::vector,
                                         StallCause::activations, 0};
 inline constexpr TokenKind operand_free{"operand_free", Unit::dma_write, Unit::dma_read,
                                         StallCause::dram, 2};
 inline constexpr TokenKind parameters_full{"parameters_full", Unit::dma_read, Unit::vector,
                                            StallCause::parameters, 0};
-inline constexpr TokenKind result_full_vector{"result_full_vector", Unit::vector,
-                                              Unit::dma_write, StallCause::vector, 0};
-inline constexpr TokenKind result_free_vector{"result_free_vector", Unit::dma_write,
-                                              Unit::vector, StallCause::dram, 2};
+inline constexpr TokenKind result_full_vector{"result_full_vector", Unit::vector, Unit::dma_write,
+                                              StallCause::vector, 0};
+inline constexpr TokenKind result_free_vector{"result_free_vector", Unit::dma_write, Unit::vector,
+                                              StallCause::dram, 2};
 inline constexpr TokenKind result_full_drain{"result_full_drain", Unit::drain, Unit::dma_write,
                                              StallCause::accumulator, 0};
 inline constexpr TokenKind result_free_drain{"result_free_drain", Unit::dma_write, Unit::drain,
@@ -72,8 +72,8 @@ inline constexpr TokenKind masters_free{"masters_free", Unit::update, Unit::dma_
                                         StallCause::dram, 2};
 inline constexpr TokenKind codes_full{"codes_full", Unit::update, Unit::dma_write,
                                       StallCause::weights, 0};
-inline constexpr TokenKind codes_free{"codes_free", Unit::dma_write, Unit::update,
-                                      StallCause::dram, 2};
+inline constexpr TokenKind codes_free{"codes_free", Unit::dma_write, Unit::update, StallCause::dram,
+                                      2};
 }  // namespace tokens
 
 class Emitter {

@@ -13,8 +13,8 @@ namespace wagesim::compile {
 /// batch norm statistics.
 class PassLowering {
 public:
-    PassLowering(const Job& job, const TensorPlans& plans, const DramLayout& dram,
-                 const Pass& pass, const Tiling& tiling, Emitter& emitter);
+    PassLowering(const Job& job, const TensorPlans& plans, const DramLayout& dram, const Pass& pass,
+                 const Tiling& tiling, Emitter& emitter);
 
 protected:
     /// Where a segment's tile lies: its banks take turns.

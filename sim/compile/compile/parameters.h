@@ -10,9 +10,9 @@ namespace wagesim::compile {
 /// Entries of consecutive channels.
 struct ParameterVector {
     QpId qp;
-    int bytes = 4;         ///< per channel
-    bool loaded = false;   ///< comes from Dram before the first tile
-    bool stored = false;   ///< goes to Dram after the last
+    int bytes = 4;        ///< per channel
+    bool loaded = false;  ///< comes from Dram before the first tile
+    bool stored = false;  ///< goes to Dram after the last
     std::int64_t address = 0;
 };
 

@@ -14,9 +14,9 @@ struct Step {
     int batch_norm = -1;  ///< normalize, act affine or fold: whose parameters it takes
     Act::Kind act = Act::Kind::plain;
     Clip clip = Clip::none;
-    bool quantize = false;   ///< act, add: to A
+    bool quantize = false;  ///< act, add: to A
     bool has_operand = false;
-    int operand = -1;        ///< add: producer of the second operand, in Dram
+    int operand = -1;  ///< add: producer of the second operand, in Dram
     QpId result;
     Format format;  ///< of the result
     int bytes = 1;

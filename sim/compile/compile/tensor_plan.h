@@ -15,16 +15,13 @@ struct Job {
     std::int64_t batch = 1;
     BatchNorm batch_norm = BatchNorm::running;
 
-    const Layer& layer(int index) const {
-        return network.layers[static_cast<std::size_t>(index)];
-    }
+    const Layer& layer(int index) const { return network.layers[static_cast<std::size_t>(index)]; }
     int layer_count() const { return static_cast<int>(network.layers.size()); }
     bool is_output(int index) const { return index + 1 == layer_count(); }
     const Quantizer& at(int index, Qp qp) const { return datapath.at(layer(index).name, qp); }
     /// Batch norms act as one factor and one offset per channel.
     bool folded() const {
-        return batch_norm == BatchNorm::running &&
-               datapath.bn_inference == BnInference::folded;
+        return batch_norm == BatchNorm::running && datapath.bn_inference == BnInference::folded;
     }
     bool reciprocal() const { return datapath.normalize == Normalize::reciprocal; }
 };
@@ -33,7 +30,8 @@ bool is_array_layer(const Layer& layer);
 bool is_relu(const Layer& layer);
 bool is_pool(const Layer& layer);
 
-/// The ReLU that is a batch norm's only reader and clips its x2 before anything is stored; -1: none.
+/// The ReLU that is a batch norm's only reader and clips its x2 before anything is stored; -1:
+/// none.
 int fused_relu(const Network& network, int batch_norm);
 
 /// Codes in memory.

@@ -19,8 +19,8 @@ struct Tile {
     Box out;    ///< of the tensor that the pass stores: box, or what the last pool makes of it
     Box input;  ///< loaded, in the coordinates of the source tensor
     int first_column = 0, columns = 0;  ///< column tiles, of Tiling::columns
-    bool loads = true;     ///< false: the tile before it left this input in the bank
-    bool releases = true;  ///< the last one to read its input
+    bool loads = true;                  ///< false: the tile before it left this input in the bank
+    bool releases = true;               ///< the last one to read its input
 };
 
 /// A block of channels whose parameters fit: between two FENCEs.
@@ -39,11 +39,11 @@ struct Tiling {
 /// Where a tile's data lie, from the start of their banks.
 struct TilePlacement {
     std::int64_t input = 0;
-    std::int64_t input_bytes = 0;          ///< used of the input bank
-    std::vector<std::int64_t> operands;    ///< per step; the input bank if tiles come from Dram
-    std::vector<std::int64_t> results;     ///< per step, in the output bank
-    std::int64_t drained = 0;              ///< y, where nothing works on it
-    std::int64_t output_bytes = 0;         ///< used of the output bank
+    std::int64_t input_bytes = 0;        ///< used of the input bank
+    std::vector<std::int64_t> operands;  ///< per step; the input bank if tiles come from Dram
+    std::vector<std::int64_t> results;   ///< per step, in the output bank
+    std::int64_t drained = 0;            ///< y, where nothing works on it
+    std::int64_t output_bytes = 0;       ///< used of the output bank
 };
 
 TilePlacement place(const TensorPlans& plans, const Pass& pass, const Tile& tile);

@@ -29,7 +29,8 @@ inline Window window_of(const Layer& layer) {
         case LayerType::batch_norm:
         case LayerType::relu:
         case LayerType::relu6:
-        case LayerType::add: break;
+        case LayerType::add:
+            break;
     }
     return {};
 }

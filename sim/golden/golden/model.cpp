@@ -106,8 +106,11 @@ Qp Model::Impl::output_point(int producer) const {
             return quantizes_output(network_, producer) ? Qp::A : Qp::x2;
         case LayerType::add:
             return quantizes_output(network_, producer) ? Qp::A : Qp::stream;
-        case LayerType::max_pool:
-            return output_point(layer.inputs.front()) == Qp::A ? Qp::A : Qp::y;
+        case LayerType::max_pool: {
+            // What an array layer may read is called A: the image's codes too.
+            const Qp source = output_point(layer.inputs.front());
+            return source == Qp::A || source == Qp::image ? Qp::A : Qp::y;
+        }
         default:
             return Qp::A;
     }
@@ -195,10 +198,7 @@ void Model::Impl::check_layer(int index) const {
 void Model::Impl::check_operand(int index) const {
     const int producer = at(index).inputs.front();
     const Qp point = output_point(producer);
-    int source = producer;  // a max pool's codes are its input's: those of the image are operands
-    while (source >= 0 && at(source).type == LayerType::max_pool)
-        source = at(source).inputs.front();
-    if (source < 0 || point == Qp::A) return;
+    if (point == Qp::A || point == Qp::image) return;
     throw InputError("layer " + quoted(at(index).name) + " reads " + std::string(to_string(point)) +
                      " of layer " + quoted(network_.name_of(producer)) +
                      "; expected an activation or the image: put a ReLU, a pool or a batch norm "
