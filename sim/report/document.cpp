@@ -11,13 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string joined_names(const Network& network, const std::set<int>& layers) {
-    std::string text;
-    for (const int layer : layers)
-        if (layer >= 0) text += (text.empty() ? "" : "+") + network.name_of(layer);
-    return text;
-}
-
 Json to_json(const check::Mismatch& mismatch, const check::Judge& judge) {
     return {{"tensor", judge.name_of(mismatch.qp)},
             {"at", mismatch.at},
@@ -121,7 +114,7 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
         for (const auto cause : pass.stalls[static_cast<std::size_t>(Unit::array)]) stalls += cause;
         json["passes"].push_back(
             {{"phase", to_string(pass.phase)},
-             {"layers", joined_names(network, pass.layers)},
+             {"layers", layer_names(network, pass.layers)},
              {"cycles", pass.cycles},
              {"macs", pass.macs},
              {"pe_slots", pass.pe_slots},

@@ -11,13 +11,6 @@ using Json = nlohmann::ordered_json;
 constexpr Unit units[] = {Unit::dma_read, Unit::dma_write, Unit::weight_loader, Unit::array,
                           Unit::drain,    Unit::vector,    Unit::update};
 
-std::string names(const Network& network, const std::set<int>& layers) {
-    std::string text;
-    for (const int layer : layers)
-        if (layer >= 0) text += (text.empty() ? "" : "+") + network.name_of(layer);
-    return text;
-}
-
 }  // namespace
 
 std::string stats_csv(const Network& network, const Recorder& recorder) {
@@ -30,7 +23,7 @@ std::string stats_csv(const Network& network, const Recorder& recorder) {
     for (const auto& pass : recorder.passes()) {
         for (const Unit unit : units) {
             const auto u = static_cast<std::size_t>(unit);
-            out << index << ',' << to_string(pass.phase) << ',' << names(network, pass.layers)
+            out << index << ',' << to_string(pass.phase) << ',' << layer_names(network, pass.layers)
                 << ',' << pass.cycles << ',' << pass.macs << ',' << pass.pe_slots << ','
                 << pass.dram_read_bytes << ',' << pass.dram_write_bytes << ',' << to_string(unit)
                 << ',' << pass.busy[u];

@@ -12,6 +12,13 @@ std::int64_t moved_bytes(const Transfer& transfer) {
 
 }  // namespace
 
+std::string layer_names(const Network& network, const std::set<int>& layers) {
+    std::string text;
+    for (const int layer : layers)
+        if (layer >= 0) text += (text.empty() ? "" : "+") + network.name_of(layer);
+    return text;
+}
+
 Recorder::Recorder(const Network& network, const MachineConfig& machine, Probe& next)
     : network_(network), machine_(machine), next_(next) {}
 

@@ -53,6 +53,7 @@ class Fault:
     replace: str
     what: str
     caught_by: str = "judge"
+    why: str = ""  # no run shows it
     statement: bool = False
     start: int = -1  # offset of `find` in the file
     line: int = 0
@@ -75,7 +76,7 @@ def read_faults(path):
         for key in required:
             if not isinstance(entry.get(key), str) or not entry[key].strip():
                 raise PlantError(f"{place}: {key} is missing or not a text")
-        unknown = set(entry) - set(required) - {"caught_by", "statement"}
+        unknown = set(entry) - set(required) - {"caught_by", "why", "statement"}
         if unknown:
             raise PlantError(f"{place}: unknown key {sorted(unknown)[0]}")
         if entry["id"] in ids:

@@ -45,7 +45,7 @@ def draw(rng, name, code, scale):
         code = int(rng.uniform(-reach, reach) * scale * (1 << MASTER_FRAC))
     else:
         code = int(code * scale)
-        if rng.random() < 1 / 64:
+        if rng.random() < 1 / 32:
             code = rng.choice([-largest, largest])
     if rng.random() < 1 / 4:
         step = 1 << (MASTER_FRAC - frac)

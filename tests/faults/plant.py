@@ -35,6 +35,7 @@ class Case:
 class Outcome:
     """What became of a fault. `found`: by what it was meant to be found by."""
     found: bool
+    stopped: bool = False  # no value was compared: the compiler or the machine gave up by itself
     by: str = ""      # case, or unit test
     layer: str = ""
     qp: str = ""
@@ -186,6 +187,7 @@ def read_finding(outcome, errors):
             outcome.layer, outcome.qp, outcome.cause = match.groups()
             return
     match = MACHINE_ERROR.search(errors)
+    outcome.stopped = match is not None
     outcome.cause = match.group(1) if match else last_line(errors)
 
 
@@ -274,25 +276,32 @@ def document(faults, outcomes, cases):
         outcome = outcomes[fault.id]
         if not outcome.found:
             return ["**survivor**", "", "", cell(outcome.trouble)]
+        if outcome.stopped:
+            return [cell(outcome.by), "-", "-", "stopped: " + cell(outcome.cause)]
         return [cell(outcome.by), cell(outcome.layer), cell(outcome.qp), cell(outcome.cause)]
 
-    first = sum(1 for f in judged if outcomes[f.id].found and outcomes[f.id].by == cases[0].name)
-    found = sum(1 for f in judged if outcomes[f.id].found)
+    found = [outcomes[f.id] for f in judged if outcomes[f.id].found]
+    stopped = sum(outcome.stopped for outcome in found)
+    first = sum(outcome.by == cases[0].name for outcome in found)
     parts = [
         "<!-- Written by tests/faults/plant.py; do not edit. -->",
         "# Planted faults",
         "",
         "Each row is one fault planted in a copy of the sources: the program was then run through "
-        "the cases\nbelow, in their order, until the judge found something. Layer, QP and cause "
-        "are those of the first\nmismatch in simulated time. "
-        f"{found} of {len(judged)} faults are found by the judge, {first} of them by the first "
-        "case.\nHow it works, and how to add one: tests/faults/README.md.",
+        "the cases\nbelow, in their order, until one ended with a finding. Layer, QP and cause are "
+        "those of the first\nmismatch in simulated time. How it works, and how to add one: "
+        "tests/faults/README.md.",
+        "",
+        f"{len(found)} of {len(judged)} faults end a case with a finding, {first} of them the first "
+        f"case: {len(found) - stopped} by a value\nor a count that differs from the golden model's, "
+        f"{stopped} because the compiler's or the machine's own checks stop the\nrun (an unwritten "
+        "byte is read, a token is left over).",
         "",
         "## Cases",
         "",
         table(["case", "what it runs"],
               [[cell(case.name), cell(case.what)] for case in cases]),
-        "## Found by the judge",
+        "## Found by a run",
         "",
         table(["fault", "place", "what is planted", "case", "layer", "QP", "cause"],
               [[code(f.id), place(f), cell(f.what), *verdict(f)] for f in judged]),
@@ -301,11 +310,10 @@ def document(faults, outcomes, cases):
         parts += [
             "## Found by a test program",
             "",
-            "The judge compares values and cannot see these: they change when something happens, "
-            "or what is\nreported, and no value.",
+            "No run shows these, for the reason given; the named test does.",
             "",
-            table(["fault", "place", "what is planted", "found by"],
-                  [[code(f.id), place(f), cell(f.what),
+            table(["fault", "place", "what is planted", "why no run shows it", "found by"],
+                  [[code(f.id), place(f), cell(f.what), cell(f.why),
                     cell(outcomes[f.id].by) if outcomes[f.id].found
                     else "**survivor**: " + cell(outcomes[f.id].trouble)] for f in tested]),
         ]
@@ -358,6 +366,9 @@ def main(argv):
     for fault in faults:
         if fault.caught_by != "judge" and not fault.caught_by.startswith(UNIT):
             raise Abort(f"{fault.id}: caught_by is 'judge' or 'unit:PROGRAM[:FILTER]'")
+        if fault.caught_by.startswith(UNIT) != bool(fault.why):
+            raise Abort(f"{fault.id}: a fault that a test program finds says why no run shows it, "
+                        "and no other")
     if arguments.list:
         instrument.locate_all(arguments.root, faults)
         print_list(faults)
@@ -381,7 +392,8 @@ def main(argv):
         for fault in chosen:
             outcome = outcomes[fault.id] = jobs[fault.id].result()
             if outcome.found:
-                where = " ".join(filter(None, (outcome.layer, outcome.qp, outcome.cause)))
+                where = " ".join(filter(None, ("stopped:" if outcome.stopped else "",
+                                               outcome.layer, outcome.qp, outcome.cause)))
                 print(f"found     {fault.id}: {outcome.by}: {where}", flush=True)
             else:
                 print(f"SURVIVOR  {fault.id} ({fault.file}:{fault.line}: {fault.what}): "

@@ -3,11 +3,14 @@
 import contextlib
 import io
 import json
+import struct
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
 
 import instrument
+import masters
 import plant
 
 CMAKE = """\
@@ -79,7 +82,8 @@ FAULTS = [
     {"id": "negative", "file": "arithmetic.h", "find": "-((-x) / 2)", "replace": "(x - 1) / 2",
      "what": "floor instead of toward zero"},
     {"id": "wait", "file": "arithmetic.h", "find": "cycles += n;", "replace": "cycles += n + 1;",
-     "what": "a cycle more", "statement": True, "caught_by": "unit:toy_test"},
+     "what": "a cycle more", "statement": True, "caught_by": "unit:toy_test",
+     "why": "timing only"},
 ]
 CASES = {"cases": [{"name": "plain", "network": "positive", "what": "positive numbers"},
                    {"name": "signed", "network": "negative", "what": "negative numbers",
@@ -159,6 +163,7 @@ class Reading(unittest.TestCase):
     def read(self, errors):
         outcome = plant.Outcome(found=True)
         plant.read_finding(outcome, errors)
+        self.stopped = outcome.stopped
         return outcome.layer, outcome.qp, outcome.cause
 
     def test_prefers_the_first_mismatch(self):
@@ -166,14 +171,17 @@ class Reading(unittest.TestCase):
                                    "  expected 1\n  probable cause: rounding tie; 1 of 2 differ\n"
                                    "finding: b1.A: delivered twice\nmachine error: no\n"),
                          ("b1.conv", "run_mu", "rounding tie"))
+        self.assertFalse(self.stopped)
 
     def test_takes_another_finding_or_the_machines_error(self):
         self.assertEqual(self.read("[planted fault reached]\nfinding: b1.A: delivered twice\n"),
                          ("b1", "A", "delivered twice"))
+        self.assertFalse(self.stopped)
         self.assertEqual(self.read("machine error: weights: byte 7 was never written\n"),
                          ("", "", "weights: byte 7 was never written"))
         self.assertEqual(self.read("wagesim: internal error: no such tensor\n"),
                          ("", "", "internal error: no such tensor"))
+        self.assertTrue(self.stopped)
 
 
 class FaultFile(unittest.TestCase):
@@ -190,6 +198,42 @@ class FaultFile(unittest.TestCase):
         self.refuse([{**good, "colour": 1}], "unknown key colour")
         self.refuse([{**good, "find": " "}], "find is missing")
         self.refuse({"faults": []}, "expected a list")
+
+
+class Masters(unittest.TestCase):
+    def rewrite(self, seed, scale=None):
+        """Codes by name after rewriting an archive of start values."""
+        start = {"c.W": ("<i4", 1 << 20), "b.gamma": ("<i4", 1 << 23), "b.run_sigma": ("<u4", 1 << 23)}
+        with tempfile.TemporaryDirectory() as directory:
+            source, destination = Path(directory) / "a.npz", Path(directory) / "b.npz"
+            with zipfile.ZipFile(source, "w") as archive:
+                for name, (descr, code) in start.items():
+                    header = (f"{{'descr': '{descr}', 'fortran_order': False, "
+                              "'shape': (20, 10), }").ljust(117) + "\n"
+                    archive.writestr(name + ".npy", b"\x93NUMPY\x01\x00" + struct.pack(
+                        "<H", len(header)) + header.encode() + struct.pack("<200I", *[code] * 200))
+            masters.rewrite(source, destination, seed, scale or {})
+            with zipfile.ZipFile(destination) as archive:
+                return {entry.removesuffix(".npy"): masters.read_array(archive.read(entry))[2]
+                        for entry in archive.namelist()}
+
+    def test_have_both_signs_ties_and_extremes_within_their_widths(self):
+        codes = self.rewrite(1)
+        self.assertTrue(min(codes["b.gamma"]) < 0 < max(codes["b.gamma"]) < 1 << 24)
+        self.assertGreater(sum(code % (1 << 17) == 1 << 16 for code in codes["b.gamma"]), 20)
+        self.assertIn((1 << 23) - 1, [abs(code) for code in codes["c.W"]])
+        self.assertGreater(codes["c.W"].count(1 << 20), 100)
+        self.assertTrue(0 <= min(codes["b.run_sigma"]) <= max(codes["b.run_sigma"]) < 1 << 26)
+
+    def test_depend_on_the_seed_alone(self):
+        self.assertEqual(self.rewrite(1), self.rewrite(1))
+        self.assertNotEqual(self.rewrite(1), self.rewrite(2))
+
+    def test_are_scaled_by_name(self):
+        codes = self.rewrite(1, {"gamma": 0.01})
+        ordinary = [code for code in codes["b.gamma"] if code % (1 << 17) != 1 << 16]
+        self.assertLess(max(map(abs, ordinary)), 0.02 * (1 << 23))
+        self.assertEqual(codes["c.W"], self.rewrite(1)["c.W"])
 
 
 class Toy:
@@ -245,7 +289,7 @@ class Harness(unittest.TestCase):
                       rows["twice"])
         self.assertIn("| plain | conv1 | A | rounding |", rows["positive"])
         self.assertIn("| signed | conv1 | A | rounding |", rows["negative"])
-        self.assertIn("| toy_test: Cycles.AreCounted |", rows["wait"])
+        self.assertIn("| timing only | toy_test: Cycles.AreCounted |", rows["wait"])
         self.assertEqual(self.toy.root.joinpath("arithmetic.h").read_text(), ARITHMETIC)
         again = self.toy.document()
         self.toy.run()

@@ -27,6 +27,9 @@ struct PassStats {
     std::array<std::array<std::int64_t, stall_cause_count>, unit_count> stalls{};
 };
 
+/// "conv1+bn1+relu1".
+std::string layer_names(const Network& network, const std::set<int>& layers);
+
 /// One command of one batch, for timeline.json and commands.csv.
 struct CommandRecord {
     const Command* command = nullptr;
