@@ -131,6 +131,28 @@ TEST_P(ShortAccumulator, OverflowsInTheSamePlacesInBothModels) {
 INSTANTIATE_TEST_SUITE_P(Both, ShortAccumulator, ::testing::Values("wrap", "saturate"),
                          [](const auto& test) { return std::string(test.param); });
 
+// A maximum keeps its codes as they are, also the lowest one of a full range.
+TEST(MaxPool, KeepsTheLowestCodeOfAFullRange) {
+    Experiment experiment;
+    experiment.network = R"({"name": "low", "input": {"shape": [1, 6, 6]}, "layers": [
+        {"name": "pool", "type": "max_pool", "kernel": 2}, {"name": "conv", "type": "conv2d", "out_channels": 3, "kernel": 1},
+        {"name": "bn", "type": "batch_norm"}, {"name": "again", "type": "max_pool", "kernel": 3},
+        {"name": "fc", "type": "linear", "out_features": 2}]})";
+    experiment.datapath = R"({"quantizers": {"A": {"overflow": "full", "frac": 7}}})";
+    experiment.pixels.assign(36, 0);  // -128, the image's lowest code
+    experiment.keep_codes = true;
+    experiment.set_parameters = [](const Network&, const Datapath&, app::Parameters& parameters) {
+        for (auto& [key, tensor] : parameters)
+            if (key.second == Qp::W) tensor.codes.assign(tensor.codes.size(), (1 << 23) - 1);
+    };
+    const Outcome outcome = run(experiment);
+    EXPECT_TRUE(outcome.clean) << outcome.story();
+    EXPECT_EQ(outcome.tensors.at("pool.A"), std::vector<std::int64_t>(9, -128));
+    // y is -127/128, xhat and x2 round to -1: A's lowest code at frac 7.
+    EXPECT_EQ(outcome.tensors.at("bn.A"), std::vector<std::int64_t>(27, -128));
+    EXPECT_EQ(outcome.tensors.at("again.A"), std::vector<std::int64_t>(3, -128));
+}
+
 TEST(Batches, OfTwoTwoAndOneGiveTheTensorsOfOneBatchOfFive) {
     for (const char* name : {"convnet", "zoo"}) {
         Experiment experiment;
