@@ -97,7 +97,7 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
                 for (const std::int64_t value : window) {
                     const arith::Quantized pooled =
                         operation.average ? arith::divide_to(value * sum_unit, divisor, quantizer)
-                                          : arith::requantize(value, source.frac, quantizer);
+                                          : arith::Quantized{value, false};
                     clips.count(pooled.clipped, quantizer.overflow);
                     *result++ = pooled.code;
                 }

@@ -39,9 +39,8 @@ std::vector<std::int64_t> read_tensor(const rtl::Machine& machine, const DramTen
         for (int b = 0; b < place.bytes; ++b) code |= std::uint64_t{bytes[at++]} << (8 * b);
         const int unused = 64 - 8 * place.bytes;
         codes[static_cast<std::size_t>(logical_index(place, k))] =
-            place.format.is_signed
-                ? static_cast<std::int64_t>(code << unused) >> unused
-                : static_cast<std::int64_t>(code);
+            place.format.is_signed ? static_cast<std::int64_t>(code << unused) >> unused
+                                   : static_cast<std::int64_t>(code);
     }
     return codes;
 }

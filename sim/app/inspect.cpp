@@ -53,7 +53,8 @@ std::string code_text(std::int64_t code, const std::string& as, int bits, int fr
         const auto raw = static_cast<std::uint64_t>(code);
         const std::uint64_t masked = bits >= 64 ? raw : raw & ((std::uint64_t{1} << bits) - 1);
         if (as == "hex") {
-            out << std::hex << std::setfill('0') << std::setw((std::min(bits, 64) + 3) / 4) << masked;
+            out << std::hex << std::setfill('0') << std::setw((std::min(bits, 64) + 3) / 4)
+                << masked;
         } else {
             for (int bit = std::min(bits, 64) - 1; bit >= 0; --bit) out << ((masked >> bit) & 1);
         }
@@ -114,8 +115,8 @@ int show(const std::string& run, const std::string& tensor, const std::string& a
     if (tensor.empty()) {
         for (const Json& row : manifest.at("tensors"))
             std::cout << std::left << std::setw(28) << row.at("tensor").get<std::string>()
-                      << row.at("shape").dump() << "  " << row.at("bits") << " bits, frac " << row.at("frac")
-                      << (row.at("signed") == true ? "" : ", unsigned") << "\n";
+                      << row.at("shape").dump() << "  " << row.at("bits") << " bits, frac "
+                      << row.at("frac") << (row.at("signed") == true ? "" : ", unsigned") << "\n";
         return 0;
     }
     const auto [name, index] = parse_tensor(tensor);
@@ -188,12 +189,12 @@ int diff(const std::string& run_a, const std::string& run_b) try {
         }
         ++differing;
         const auto at = static_cast<std::size_t>(first);
-        std::cout << name << index_text(first, in_a->second.shape) << ": "
-                  << in_a->second.codes[at] << " against " << in_b->second.codes[at] << "; " << count
-                  << " of " << in_a->second.codes.size() << " elements differ\n";
+        std::cout << name << index_text(first, in_a->second.shape) << ": " << in_a->second.codes[at]
+                  << " against " << in_b->second.codes[at] << "; " << count << " of "
+                  << in_a->second.codes.size() << " elements differ\n";
     }
-    std::cout << same << " tensors equal, " << differing << " differ ("
-              << report::grouped(elements) << " elements compared)\n";
+    std::cout << same << " tensors equal, " << differing << " differ (" << report::grouped(elements)
+              << " elements compared)\n";
     if (same + differing == 0)
         throw InputError(run_a + ", " + run_b + ": no tensors to compare (--dump none?)");
     return differing == 0 ? 0 : 1;

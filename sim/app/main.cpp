@@ -53,23 +53,31 @@ int command_line(int argc, char** argv) {
 
     wagesim::app::RunOptions options;
     std::string mode = "infer", fidelity = "tile", window;
-    auto* run = app.add_subcommand("run", "run a network on the simulated machine, every tensor checked");
+    auto* run =
+        app.add_subcommand("run", "run a network on the simulated machine, every tensor checked");
     run->add_option("network", options.network, "network file (JSON)")->required();
     run->add_option("--mode", mode, "what to run")
-        ->check(CLI::IsMember({"infer"}))->capture_default_str();
+        ->check(CLI::IsMember({"infer"}))
+        ->capture_default_str();
     run->add_option("--fidelity", fidelity, "detail of the array")
-        ->check(CLI::IsMember({"tile"}))->capture_default_str();
+        ->check(CLI::IsMember({"tile"}))
+        ->capture_default_str();
     run->add_option("--data", options.data, "directory of IDX files")->capture_default_str();
     run->add_option("--count", options.count, "test images to run")
-        ->check(CLI::PositiveNumber)->capture_default_str();
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     run->add_option("--batch", options.batch, "images at a time")
-        ->check(CLI::PositiveNumber)->capture_default_str();
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     run->add_option("--weights", options.weights, "master codes (.npz); default: from the seed");
-    run->add_option("--bn", options.batch_norm, "batch-norm statistics; batch updates the running ones")
-        ->check(CLI::IsMember({"running", "batch"}))->capture_default_str();
+    run->add_option("--bn", options.batch_norm,
+                    "batch-norm statistics; batch updates the running ones")
+        ->check(CLI::IsMember({"running", "batch"}))
+        ->capture_default_str();
     run->add_option("--datapath", options.datapath, "preset or JSON file")->capture_default_str();
     run->add_option("--golden", options.golden, "the model to check against")
-        ->check(CLI::IsMember({"float64", "float32", "none"}))->capture_default_str();
+        ->check(CLI::IsMember({"float64", "float32", "none"}))
+        ->capture_default_str();
     run->add_option("--dump", options.dump,
                     "tensors for --out: none, mismatch, last, all, or a pattern as 'conv*.y'")
         ->capture_default_str();
@@ -81,7 +89,8 @@ int command_line(int argc, char** argv) {
     run->add_option("--out", options.out, "run directory to write");
     run->add_option("--seed", options.seed, "of the start weights")->capture_default_str();
     run->add_option("--threads", options.threads, "of the golden model's matrix products")
-        ->check(CLI::Range(1, 1024))->capture_default_str();
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
     run->add_flag("--json", options.json, "print one JSON object");
     run->add_flag("--quiet", options.quiet, "print nothing but findings");
 
@@ -93,9 +102,11 @@ int command_line(int argc, char** argv) {
     compile->add_option("network", network_file, "network file (JSON)")->required();
     compile->add_option("--datapath", datapath_file, "preset or JSON file")->capture_default_str();
     compile->add_option("--batch", batch, "images at a time")
-        ->check(CLI::PositiveNumber)->capture_default_str();
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     compile->add_option("--bn", batch_norm, "batch-norm statistics")
-        ->check(CLI::IsMember({"running", "batch"}))->capture_default_str();
+        ->check(CLI::IsMember({"running", "batch"}))
+        ->capture_default_str();
     compile->add_flag("--listing", listing, "print every command with its addresses and tokens");
 
     std::string preset = "int8";
@@ -105,9 +116,11 @@ int command_line(int argc, char** argv) {
     std::string run_a, run_b, tensor, as = "code";
     auto* show = app.add_subcommand("show", "print a tensor of a run, or a slice of it");
     show->add_option("run", run_a, "run directory")->required();
-    show->add_option("tensor", tensor, "LAYER.QP, LAYER.QP[n] ... LAYER.QP[n,c,h,w]; none: list them");
+    show->add_option("tensor", tensor,
+                     "LAYER.QP, LAYER.QP[n] ... LAYER.QP[n,c,h,w]; none: list them");
     show->add_option("--as", as, "how to print the codes")
-        ->check(CLI::IsMember({"code", "hex", "real", "bin"}))->capture_default_str();
+        ->check(CLI::IsMember({"code", "hex", "real", "bin"}))
+        ->capture_default_str();
     auto* diff = app.add_subcommand("diff", "compare the tensors of two runs");
     diff->add_option("run_a", run_a, "run directory")->required();
     diff->add_option("run_b", run_b, "run directory")->required();
@@ -125,7 +138,8 @@ int command_line(int argc, char** argv) {
     }
     for (const char* option : {"--out", "--wave", "--weights", "--inject"})
         if (run->count(option) > 0 && run->get_option(option)->as<std::string>().empty())
-            throw wagesim::InputError(std::string(option) + ": expected a value, found an empty one");
+            throw wagesim::InputError(std::string(option) +
+                                      ": expected a value, found an empty one");
 
     if (run->parsed()) {
         if (!window.empty()) parse_window(window, options);

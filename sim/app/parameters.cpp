@@ -33,8 +33,8 @@ Tensor initial_weights(const Layer& layer, int index, const Quantizer& quantizer
     const std::int64_t scale = scale_of(shape.c * shape.h * shape.w, quantizer.format.frac);
     std::vector<arith::XorShift32> streams;
     for (std::uint32_t stream = 0; stream < arith::stream_count; ++stream)
-        streams.emplace_back(arith::mix(seed, initialisation_step,
-                                        16U * static_cast<std::uint32_t>(index), stream));
+        streams.emplace_back(
+            arith::mix(seed, initialisation_step, 16U * static_cast<std::uint32_t>(index), stream));
     Tensor tensor{shape, quantizer.format,
                   std::vector<std::int64_t>(static_cast<std::size_t>(shape.size()))};
     std::int64_t element = 0;  // in memory order: O, kh, kw, I
@@ -46,8 +46,7 @@ Tensor initial_weights(const Layer& layer, int index, const Quantizer& quantizer
                     std::int64_t normal = -6 * 65535;
                     for (int draw = 0; draw < 12; ++draw) normal += stream.draw16();
                     normal = std::clamp<std::int64_t>(normal, -2 * 65536, 2 * 65536);
-                    const auto code =
-                        arith::shift_right(normal * scale, 16, Rounding::half_even);
+                    const auto code = arith::shift_right(normal * scale, 16, Rounding::half_even);
                     tensor.codes[static_cast<std::size_t>(shape.index(o, i, h, w))] =
                         arith::fit(code, quantizer.format, quantizer.overflow).value;
                 }
@@ -111,7 +110,8 @@ void read_parameters(const std::string& path, const Network& network, const Data
         const std::string name = layer.name + "." + std::string(to_string(key.second));
         const auto found = arrays.find(name);
         if (found == arrays.end())
-            throw InputError(path + ": no array " + name + " (" + network.name + " needs it, shape " +
+            throw InputError(path + ": no array " + name + " (" + network.name +
+                             " needs it, shape " +
                              shape_text(file_shape(layer, key.second, tensor.shape)) + ")");
         const auto expected = file_shape(layer, key.second, tensor.shape);
         if (found->second.shape != expected)

@@ -20,8 +20,8 @@ using Parameters = std::map<std::pair<int, Qp>, Tensor>;
 /// (docs/datapath.md, Start).
 Parameters initial_parameters(const Network& network, const Datapath& datapath, std::uint32_t seed);
 
-/// Reads every parameter from an .npz: LAYER.QP (conv1.W, bn1.gamma, bn1.run_mu, ...), master codes.
-/// Throws InputError naming the file, the key, and what was expected (shape, range).
+/// Reads every parameter from an .npz: LAYER.QP (conv1.W, bn1.gamma, bn1.run_mu, ...), master
+/// codes. Throws InputError naming the file, the key, and what was expected (shape, range).
 void read_parameters(const std::string& path, const Network& network, const Datapath& datapath,
                      Parameters& parameters);
 

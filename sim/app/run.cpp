@@ -45,8 +45,8 @@ std::optional<rtl::Injection> parse_injection(const std::string& text) {
     rtl::Injection injection;
     const std::string buffer = text.substr(0, first);
     bool known = false;
-    for (const Space space : {Space::dram, Space::weights, Space::activations, Space::accumulators,
-                              Space::parameters})
+    for (const Space space :
+         {Space::dram, Space::weights, Space::activations, Space::accumulators, Space::parameters})
         if (buffer == to_string(space)) {
             injection.space = space;
             known = true;
@@ -125,7 +125,8 @@ public:
             window.from = options.wave_from;
             window.to = options.wave_to;
             const bool bare = options.wave.find('/') == std::string::npos;
-            wave_.emplace(directory_ && bare ? directory_->file(options.wave) : options.wave, window);
+            wave_.emplace(directory_ && bare ? directory_->file(options.wave) : options.wave,
+                          window);
         }
         rtl::MachineOptions machine_options;
         machine_options.stall_seed = options.stall_seed;
@@ -178,7 +179,8 @@ public:
         facts.network_file = options_.network;
         facts.datapath_name = datapath_.name;
         facts.data = options_.data;
-        facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed) : options_.weights;
+        facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed)
+                                                 : options_.weights;
         facts.images = data_.count;
         facts.batch = batch_;
         facts.seed = options_.seed;
@@ -200,8 +202,7 @@ public:
         for (auto& tensor : document["tensors"]) {
             const QpId qp{tensor["layer"].get<int>(),
                           *qp_from_string(tensor["qp"].get<std::string>())};
-            if (const Tensor* codes = judge.tensor(qp))
-                tensor["crc32"] = crc_of(codes->codes);
+            if (const Tensor* codes = judge.tensor(qp)) tensor["crc32"] = crc_of(codes->codes);
         }
         if (wave_) {
             wave_->close();
@@ -241,11 +242,18 @@ private:
         std::int64_t right = 0;
         for (const auto& [qp, tensor] : session_->stored()) {
             judge.check_stored(qp, tensor.codes);
-            if (qp.layer + 1 == static_cast<int>(network_.layers.size()))
+            if (is_output(qp))
                 right = classified_rightly(tensor.codes, tensor.shape, first);
         }
         judge.end_batch();
         return right;
+    }
+
+    /// The last layer's own output, not its parameters.
+    bool is_output(const QpId& qp) const {
+        return qp.layer + 1 == static_cast<int>(network_.layers.size()) &&
+               (qp.qp == Qp::z || qp.qp == Qp::y || qp.qp == Qp::x2 || qp.qp == Qp::A ||
+                qp.qp == Qp::stream);
     }
 
     std::int64_t classified_rightly(const std::vector<std::int64_t>& logits, const Shape& shape,

@@ -14,10 +14,13 @@ bool made_by_prologue(Qp qp, compile::BatchNorm batch_norm) {
         case Qp::Wq:
         case Qp::bias_q:
         case Qp::gamma_q:
-        case Qp::beta_q: return true;
+        case Qp::beta_q:
+            return true;
         case Qp::mu:
-        case Qp::sigma: return batch_norm == compile::BatchNorm::running;
-        default: return false;
+        case Qp::sigma:
+            return batch_norm == compile::BatchNorm::running;
+        default:
+            return false;
     }
 }
 
@@ -40,16 +43,17 @@ const Program& Session::begin_batch(std::int64_t size) {
     const std::pair key{size, prepare_};
     auto found = programs_.find(key);
     if (found == programs_.end())
-        found = programs_.emplace(key, compile::compile(network_, datapath_, size, batch_norm_,
-                                                        prepare_)).first;
+        found =
+            programs_
+                .emplace(key, compile::compile(network_, datapath_, size, batch_norm_, prepare_))
+                .first;
     program_ = &found->second;
     return *program_;
 }
 
 std::vector<check::ExpectedTensor> Session::expected() const {
     std::vector<check::ExpectedTensor> points;
-    for (const auto& point :
-         compile::quantisation_points(network_, datapath_, size_, batch_norm_))
+    for (const auto& point : compile::quantisation_points(network_, datapath_, size_, batch_norm_))
         if (prepare_ || !made_by_prologue(point.qp.qp, batch_norm_))
             points.push_back({point.qp, point.shape});
     return points;

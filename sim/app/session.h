@@ -19,8 +19,8 @@ namespace wagesim::app {
 
 class Session {
 public:
-    /// Compiles for batches of `batch` images at once, so that what can't be compiled is refused here
-    /// (InputError). One session per process: SystemC elaborates once.
+    /// Compiles for batches of `batch` images at once, so that what can't be compiled is refused
+    /// here (InputError). One session per process: SystemC elaborates once.
     Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,
             Parameters parameters, std::int64_t batch, const rtl::MachineOptions& options);
 

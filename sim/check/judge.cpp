@@ -16,8 +16,8 @@ std::string decimal(Wide value) {
     if (value == 0) return "0";
     const bool negative = value < 0;
     std::string digits;
-    UnsignedWide rest = negative ? -static_cast<UnsignedWide>(value)
-                                      : static_cast<UnsignedWide>(value);
+    UnsignedWide rest =
+        negative ? -static_cast<UnsignedWide>(value) : static_cast<UnsignedWide>(value);
     for (; rest != 0; rest /= 10) digits += static_cast<char>('0' + static_cast<int>(rest % 10));
     if (negative) digits += '-';
     return {digits.rbegin(), digits.rend()};
@@ -71,12 +71,18 @@ bool is_layer_output(Qp qp) {
 
 std::string_view to_string(Cause cause) {
     switch (cause) {
-        case Cause::rounding_tie: return "rounding tie";
-        case Cause::rounding: return "rounding (last place)";
-        case Cause::saturation: return "saturation";
-        case Cause::wrap: return "wrap";
-        case Cause::exponent: return "exponent off by one";
-        case Cause::other: return "other";
+        case Cause::rounding_tie:
+            return "rounding tie";
+        case Cause::rounding:
+            return "rounding (last place)";
+        case Cause::saturation:
+            return "saturation";
+        case Cause::wrap:
+            return "wrap";
+        case Cause::exponent:
+            return "exponent off by one";
+        case Cause::other:
+            return "other";
     }
     return "other";
 }
@@ -133,9 +139,9 @@ void Judge::prepare(Record& record, const Format& format) {
     const golden::Tensor& golden = record.golden;
     const auto size = static_cast<std::size_t>(record.actual.shape.size());
     if (golden.values.size() != size) {
-        findings_.push_back({name_of(verdict.qp), "the golden model has " +
-                                 std::to_string(golden.values.size()) + " elements, expected " +
-                                 std::to_string(size)});
+        findings_.push_back(
+            {name_of(verdict.qp), "the golden model has " + std::to_string(golden.values.size()) +
+                                      " elements, expected " + std::to_string(size)});
         record.expected.assign(format.bits > 64 ? 0 : size, 0);
         record.wide.assign(format.bits > 64 ? size : 0, 0);
         record.on_grid.assign(size, false);
@@ -164,11 +170,11 @@ void Judge::prepare(Record& record, const Format& format) {
     const bool floating = verdict.qp.qp == Qp::inv || verdict.qp.qp == Qp::fold_a;
     if (!floating && golden.bits != 0 &&
         (golden.bits != format.bits || golden.is_signed != format.is_signed))
-        findings_.push_back({name_of(verdict.qp),
-                             "the hardware's register has " + std::to_string(format.bits) +
-                                 (format.is_signed ? " bits signed" : " bits unsigned") +
-                                 ", the golden model's " + std::to_string(golden.bits) +
-                                 (golden.is_signed ? " bits signed" : " bits unsigned")});
+        findings_.push_back(
+            {name_of(verdict.qp), "the hardware's register has " + std::to_string(format.bits) +
+                                      (format.is_signed ? " bits signed" : " bits unsigned") +
+                                      ", the golden model's " + std::to_string(golden.bits) +
+                                      (golden.is_signed ? " bits signed" : " bits unsigned")});
     if (!golden.certified) {
         verdict.certified = false;
         verdict.why_not = golden.why_not;
@@ -193,8 +199,7 @@ Cause Judge::classify(const Record& record, std::int64_t index, Wide expected, W
     const bool bounded = at_bound(expected) != at_bound(got) && (expected != 0 && got != 0);
     if (bounded && (record.golden.saturations > 0 || record.saturations > 0))
         return Cause::saturation;
-    if ((record.golden.wraps > 0 || record.wraps > 0) &&
-        (difference > top || difference < -top))
+    if ((record.golden.wraps > 0 || record.wraps > 0) && (difference > top || difference < -top))
         return Cause::wrap;
     if (difference == 1 || difference == -1) {
         const auto& ties = record.golden.ties;
@@ -299,11 +304,10 @@ void Judge::check_stored(const QpId& qp, const std::vector<std::int64_t>& codes)
         if (here.actual.codes[i] == codes[i]) continue;
         const auto at = coordinates(here, static_cast<std::int64_t>(i));
         findings_.push_back(
-            {name_of(qp), "the Dram holds " + std::to_string(codes[i]) + " at [" +
-                              std::to_string(at[0]) + "," + std::to_string(at[1]) + "," +
-                              std::to_string(at[2]) + "," + std::to_string(at[3]) +
-                              "], the machine had computed " +
-                              std::to_string(here.actual.codes[i])});
+            {name_of(qp),
+             "the Dram holds " + std::to_string(codes[i]) + " at [" + std::to_string(at[0]) + "," +
+                 std::to_string(at[1]) + "," + std::to_string(at[2]) + "," + std::to_string(at[3]) +
+                 "], the machine had computed " + std::to_string(here.actual.codes[i])});
         return;
     }
 }
@@ -337,8 +341,7 @@ void Judge::end_batch() {
         double signal = 0, noise = 0, largest_error = 0;
         const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
         for (std::size_t i = 0; i < reference.size(); ++i) {
-            const double error =
-                static_cast<double>(here.actual.codes[i]) * unit - reference[i];
+            const double error = static_cast<double>(here.actual.codes[i]) * unit - reference[i];
             signal += reference[i] * reference[i];
             noise += error * error;
             largest_error = std::max(largest_error, std::abs(error));
@@ -385,14 +388,14 @@ std::int64_t Judge::uncertified() const {
 std::string Judge::describe(const Mismatch& mismatch) const {
     const auto& verdict = verdicts_[verdict_index_.at({mismatch.qp.layer, mismatch.qp.qp})];
     std::string text = name_of(mismatch.qp) + "[" + std::to_string(mismatch.at[0]) + "," +
-                       std::to_string(mismatch.at[1]) + "," + std::to_string(mismatch.at[2]) +
-                       "," + std::to_string(mismatch.at[3]) + "] at cycle " +
+                       std::to_string(mismatch.at[1]) + "," + std::to_string(mismatch.at[2]) + "," +
+                       std::to_string(mismatch.at[3]) + "] at cycle " +
                        std::to_string(mismatch.cycle) + " (command " +
                        std::to_string(mismatch.command) + ")\n";
     const auto line = [&](const char* who, const std::string& code, const std::string& hex,
                           double value) {
-        text += std::string("  ") + who + " " + code + "  " + hex + "  = " +
-                std::to_string(value) + "\n";
+        text += std::string("  ") + who + " " + code + "  " + hex + "  = " + std::to_string(value) +
+                "\n";
     };
     line("expected", mismatch.expected, mismatch.expected_hex, mismatch.expected_value);
     line("got     ", mismatch.got, mismatch.got_hex, mismatch.got_value);

@@ -131,9 +131,9 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
     std::vector<Json> rows;
     for (int i = -1; i < static_cast<int>(network.layers.size()); ++i) {
         Json row{{"layer", network.name_of(i)},
-                 {"type", i < 0 ? "input"
-                                : std::string(to_string(
-                                      network.layers[static_cast<std::size_t>(i)].type))},
+                 {"type",
+                  i < 0 ? "input"
+                        : std::string(to_string(network.layers[static_cast<std::size_t>(i)].type))},
                  {"cycles", nullptr},
                  {"with", nullptr},
                  {"macs", 0},
@@ -154,12 +154,13 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
             Json& row = rows[static_cast<std::size_t>(layer + 1)];
             if (first == -2) {
                 first = layer;
-                const std::int64_t before = row["cycles"].is_null() ? 0 : row["cycles"].get<std::int64_t>();
+                const std::int64_t before =
+                    row["cycles"].is_null() ? 0 : row["cycles"].get<std::int64_t>();
                 row["cycles"] = before + pass.cycles;
                 row["macs"] = row["macs"].get<std::int64_t>() + pass.macs;
                 if (pass.macs > 0)
-                    row["utilisation"] = static_cast<double>(pass.macs) /
-                                         static_cast<double>(pass.cycles * array);
+                    row["utilisation"] =
+                        static_cast<double>(pass.macs) / static_cast<double>(pass.cycles * array);
             } else if (row["cycles"].is_null()) {
                 row["with"] = network.name_of(first);
             }

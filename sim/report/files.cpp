@@ -73,8 +73,7 @@ std::string commands_csv(const Network& network, const Recorder& recorder) {
             << (command.layer < 0 ? std::string() : network.name_of(command.layer)) << ','
             << command.tile << ',' << record.retired.issued << ',' << record.retired.started << ','
             << record.retired.finished << ',' << stall << ','
-            << (stall > 0 ? to_string(static_cast<StallCause>(worst)) : std::string_view())
-            << "\n";
+            << (stall > 0 ? to_string(static_cast<StallCause>(worst)) : std::string_view()) << "\n";
     }
     return out.str();
 }
@@ -92,8 +91,8 @@ std::string timeline_json(const Network& network, const Recorder& recorder) {
         if (std::holds_alternative<Fence>(command.operands)) continue;
         out << ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" << static_cast<int>(command.unit) + 1
             << ",\"ts\":" << record.retired.started
-            << ",\"dur\":" << record.retired.finished - record.retired.started << ",\"name\":"
-            << Json(mnemonic(command) + " " + network.name_of(command.layer)).dump()
+            << ",\"dur\":" << record.retired.finished - record.retired.started
+            << ",\"name\":" << Json(mnemonic(command) + " " + network.name_of(command.layer)).dump()
             << ",\"args\":{\"command\":" << record.retired.command << ",\"tile\":" << command.tile
             << ",\"batch\":" << record.batch << "}}";
     }

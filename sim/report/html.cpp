@@ -12,11 +12,16 @@ using Json = nlohmann::ordered_json;
 std::string escaped(const std::string& text) {
     std::string out;
     for (const char c : text) {
-        if (c == '&') out += "&amp;";
-        else if (c == '<') out += "&lt;";
-        else if (c == '>') out += "&gt;";
-        else if (c == '"') out += "&quot;";
-        else out += c;
+        if (c == '&')
+            out += "&amp;";
+        else if (c == '<')
+            out += "&lt;";
+        else if (c == '>')
+            out += "&gt;";
+        else if (c == '"')
+            out += "&quot;";
+        else
+            out += c;
     }
     return out;
 }
@@ -47,8 +52,7 @@ pre { background: #f6f8fa; padding: .8rem; overflow-x: auto }
 std::string cycle_chart(const Json& document) {
     const Json& passes = document["passes"];
     std::int64_t longest = 1;
-    for (const Json& pass : passes)
-        longest = std::max(longest, pass["cycles"].get<std::int64_t>());
+    for (const Json& pass : passes) longest = std::max(longest, pass["cycles"].get<std::int64_t>());
     const double left = 260, width = 560, row = 24;
     std::ostringstream out;
     out << "<svg role=\"img\" aria-label=\"Cycles of each pass\" width=\"960\" height=\""
@@ -58,8 +62,8 @@ std::string cycle_chart(const Json& document) {
         const double cycles = pass["cycles"].get<double>();
         const double full = width * cycles / static_cast<double>(longest);
         const double used = full * pass["utilisation"].get<double>();
-        std::string label = pass["phase"] == "prepare" ? "prepare parameters"
-                                                       : pass["layers"].get<std::string>();
+        std::string label =
+            pass["phase"] == "prepare" ? "prepare parameters" : pass["layers"].get<std::string>();
         if (label.size() > 34) label = label.substr(0, 33) + "…";
         out << "<text x=\"" << left - 8 << "\" y=\"" << y + 15 << "\" text-anchor=\"end\">"
             << escaped(label) << "</text>"
@@ -81,11 +85,11 @@ std::string to_html(const Json& document) {
     const Json& summary = document["summary"];
     const Json& run = document["run"];
     const bool judged = run["golden"] != "none";
-    const bool clean = summary["mismatches"] == 0 && summary["uncertified"] == 0 &&
-                       summary["findings"] == 0;
+    const bool clean =
+        summary["mismatches"] == 0 && summary["uncertified"] == 0 && summary["findings"] == 0;
     std::ostringstream out;
-    const std::string title = "wagesim: " + run["network"].get<std::string>() + ", " +
-                              summary["mode"].get<std::string>();
+    const std::string title =
+        "wagesim: " + run["network"].get<std::string>() + ", " + summary["mode"].get<std::string>();
     out << "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>"
         << escaped(title) << "</title><style>" << style << "</style></head><body>\n<h1>"
         << escaped(title) << "</h1>\n<p class=\"" << (!judged || clean ? "good" : "bad") << "\">"
@@ -122,8 +126,9 @@ std::string to_html(const Json& document) {
     for (const Json& layer : document["layers"]) {
         Json percent = layer["utilisation"];
         if (!percent.is_null()) percent = 100 * percent.get<double>();
-        out << "<tr><td>" << escaped(layer["layer"].get<std::string>()) << "</td><td class=\"text\">"
-            << escaped(layer["type"].get<std::string>()) << "</td><td>"
+        out << "<tr><td>" << escaped(layer["layer"].get<std::string>())
+            << "</td><td class=\"text\">" << escaped(layer["type"].get<std::string>())
+            << "</td><td>"
             << (layer["cycles"].is_null() && !layer["with"].is_null()
                     ? "in " + escaped(layer["with"].get<std::string>())
                     : count(layer["cycles"]))
@@ -142,13 +147,14 @@ std::string to_html(const Json& document) {
         for (const Json& extent : tensor["shape"])
             shape += (shape.empty() ? "" : " × ") + extent.dump();
         out << "<tr><td>" << escaped(tensor["tensor"].get<std::string>()) << "</td><td>" << shape
-            << "</td><td>" << tensor["bits"] << (tensor["signed"] == true ? "" : " u") << "</td><td>"
-            << tensor["frac"] << "</td><td>" << count(tensor["checked"]) << "</td><td"
-            << (tensor["mismatches"] != 0 ? " class=\"bad\"" : "") << ">"
+            << "</td><td>" << tensor["bits"] << (tensor["signed"] == true ? "" : " u")
+            << "</td><td>" << tensor["frac"] << "</td><td>" << count(tensor["checked"])
+            << "</td><td" << (tensor["mismatches"] != 0 ? " class=\"bad\"" : "") << ">"
             << count(tensor["mismatches"]) << "</td><td>" << count(tensor["saturations"])
             << "</td><td>" << count(tensor["wraps"]) << "</td><td>"
             << (tensor["certified"] == true ? "yes" : "NO") << "</td><td>"
-            << (tensor.contains("crc32") ? tensor["crc32"].get<std::string>() : "") << "</td></tr>\n";
+            << (tensor.contains("crc32") ? tensor["crc32"].get<std::string>() : "")
+            << "</td></tr>\n";
     }
     out << "</table>\n<h2>Configuration</h2>\n<details><summary>all settings</summary><pre>"
         << escaped(document["configuration"].dump(2)) << "</pre></details>\n</body></html>\n";

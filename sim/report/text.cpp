@@ -53,12 +53,12 @@ std::string to_text(const Json& document) {
     const Json& run = document.at("run");
     const bool judged = run.at("golden") != "none";
     std::ostringstream out;
-    out << run.at("network").get<std::string>() << ", " << summary.at("images") << " images in batches of "
-        << run.at("batch") << ", batch norm with " << run.at("batch_norm").get<std::string>()
-        << " statistics; datapath " << run.at("datapath").get<std::string>() << ", array "
-        << run.at("array").at(0) << "x" << run.at("array").at(1) << ", fidelity "
-        << summary.at("fidelity").get<std::string>() << "; weights "
-        << run.at("weights").get<std::string>() << "\n\n";
+    out << run.at("network").get<std::string>() << ", " << summary.at("images")
+        << " images in batches of " << run.at("batch") << ", batch norm with "
+        << run.at("batch_norm").get<std::string>() << " statistics; datapath "
+        << run.at("datapath").get<std::string>() << ", array " << run.at("array").at(0) << "x"
+        << run.at("array").at(1) << ", fidelity " << summary.at("fidelity").get<std::string>()
+        << "; weights " << run.at("weights").get<std::string>() << "\n\n";
 
     std::vector<std::vector<std::string>> rows{{"layer", "type", "cycles", "MACs", "util %", "sat",
                                                 "wraps", "checked", "mismatches", "SQNR dB",
@@ -70,13 +70,16 @@ std::string to_text(const Json& document) {
                                        : "in " + layer.at("with").get<std::string>();
         rows.push_back(
             {layer.at("layer"), layer.at("type"), cycles, count_or_dash(layer.at("macs")),
-             layer.at("utilisation").is_null() ? "-" : fixed(100 * layer.at("utilisation").get<double>(), 1),
+             layer.at("utilisation").is_null()
+                 ? "-"
+                 : fixed(100 * layer.at("utilisation").get<double>(), 1),
              count_or_dash(layer.at("saturations")), count_or_dash(layer.at("wraps")),
              judged ? count_or_dash(layer.at("elements_checked")) : "-",
              judged ? count_or_dash(layer.at("mismatches")) : "-",
              layer.at("sqnr_db").is_null() ? "-" : fixed(layer.at("sqnr_db").get<double>(), 1),
-             layer.at("largest_error").is_null() ? "-"
-                                              : fixed(layer.at("largest_error").get<double>(), 4)});
+             layer.at("largest_error").is_null()
+                 ? "-"
+                 : fixed(layer.at("largest_error").get<double>(), 4)});
     }
     out << table(rows) << "\n";
 
@@ -88,8 +91,8 @@ std::string to_text(const Json& document) {
     out << "cycles    " << grouped(cycles) << " (" << grouped(prepare)
         << " of them to quantise the parameters), "
         << fixed(static_cast<double>(cycles) / run.at("clock_hz").get<double>() * 1e6, 1)
-        << " us at the modelled clock; convention: " << run.at("cycle_convention").get<std::string>()
-        << "\n"
+        << " us at the modelled clock; convention: "
+        << run.at("cycle_convention").get<std::string>() << "\n"
         << "MACs      " << grouped(summary.at("macs").get<std::int64_t>()) << ", "
         << fixed(cycles > 0 ? 100 * summary.at("macs").get<double>() /
                                   (static_cast<double>(cycles) * array)

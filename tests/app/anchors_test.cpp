@@ -44,27 +44,34 @@ void expect_all(const Outcome& outcome, const Arrays& arrays,
 
 TEST(Anchors, ConvnetOnTheMachineEqualsTheIndependentImplementation) {
     const Arrays arrays = trace::read_npz(WAGESIM_TRACES_DIR "/steps/int8_forward.npz");
-    const std::map<std::string, std::string> points{{"sg", "sigma"}, {"xh", "xhat"}, {"gq", "gamma_q"}};
-    expect_all(run_trace("convnet", arrays), arrays, [&](const std::string& key) -> std::string {
-        if (key == "A1") return "relu1.A";
-        if (key == "A2") return "relu2.A";
-        const auto dot = key.find('.');
-        const auto point = points.find(key.substr(dot + 1));
-        return point == points.end() ? key : key.substr(0, dot + 1) + point->second;
-    }, 300000);
+    const std::map<std::string, std::string> points{
+        {"sg", "sigma"}, {"xh", "xhat"}, {"gq", "gamma_q"}};
+    expect_all(
+        run_trace("convnet", arrays), arrays,
+        [&](const std::string& key) -> std::string {
+            if (key == "A1") return "relu1.A";
+            if (key == "A2") return "relu2.A";
+            const auto dot = key.find('.');
+            const auto point = points.find(key.substr(dot + 1));
+            return point == points.end() ? key : key.substr(0, dot + 1) + point->second;
+        },
+        300000);
 }
 
 TEST(Anchors, ResidualNetworkOnTheMachineEqualsTheIndependentImplementation) {
     const Arrays arrays = trace::read_npz(WAGESIM_TRACES_DIR "/steps/resnet8_forward.npz");
-    expect_all(run_trace("resnet8", arrays), arrays, [](const std::string& key) -> std::string {
-        if (key == "stream") return "block3.add.stream";
-        // The trace names an activation after its batch norm, here it is the ReLU's.
-        const auto dot = key.rfind('.');
-        const std::string layer = key.substr(0, dot);
-        if (key.substr(dot) != ".A" || layer == "gap") return key;
-        if (layer == "bn_final") return "relu_final.A";
-        return layer.substr(0, layer.find('.')) + ".relu" + layer.back() + ".A";
-    }, 300000);
+    expect_all(
+        run_trace("resnet8", arrays), arrays,
+        [](const std::string& key) -> std::string {
+            if (key == "stream") return "block3.add.stream";
+            // The trace names an activation after its batch norm, here it is the ReLU's.
+            const auto dot = key.rfind('.');
+            const std::string layer = key.substr(0, dot);
+            if (key.substr(dot) != ".A" || layer == "gap") return key;
+            if (layer == "bn_final") return "relu_final.A";
+            return layer.substr(0, layer.find('.')) + ".relu" + layer.back() + ".A";
+        },
+        300000);
 }
 
 }  // namespace

@@ -479,6 +479,21 @@ class Results(Case):
             self.assertEqual(status, 0)
             self.assertIn(command, text)
 
+    def test_accuracy_counts_the_largest_logits(self):
+        labels = (DATA / "t10k-labels-idx1-ubyte").read_bytes()[8:]
+        for last in ("fc", "gap"):  # logits z, or activations
+            network = json.loads(json.dumps(TINY))
+            if last == "gap":
+                network["layers"][3:] = [{"name": "gap", "type": "global_avg_pool"}]
+                network["layers"][0]["out_channels"] = 10
+            path = self.write("network.json", network)
+            out, manifest = self.run_to(last, "--count", IMAGES, network=path)
+            arrays = read_npz(out / "tensors.npz")
+            _, codes = arrays["fc.z" if last == "fc" else "gap.A"]
+            rows = [codes[i:i + 10] for i in range(0, len(codes), 10)]
+            right = sum(row.index(max(row)) == label for row, label in zip(rows, labels))
+            self.assertEqual(manifest["summary"]["accuracy"], right / IMAGES, last)
+
     def test_batches_do_not_change_the_answer(self):
         whole = json.loads(self.run_tiny("--json")[1])
         parts = json.loads(self.run_tiny("--json", "--batch", 2)[1])

@@ -48,8 +48,9 @@ private:
     static std::int64_t part(const nlohmann::json& layer, const char* key, int axis,
                              std::int64_t otherwise) {
         if (!layer.contains(key)) return otherwise;
-        return layer[key].is_array() ? layer[key][static_cast<std::size_t>(axis)].get<std::int64_t>()
-                                     : layer[key].get<std::int64_t>();
+        return layer[key].is_array()
+                   ? layer[key][static_cast<std::size_t>(axis)].get<std::int64_t>()
+                   : layer[key].get<std::int64_t>();
     }
 
     /// Windows that fit, counted one by one.

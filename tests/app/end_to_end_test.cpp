@@ -41,10 +41,12 @@ TEST_P(WholeNetwork, EveryElementIsComparedAndEqual) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shipped, WholeNetwork,
-    ::testing::Values(Whole{"convnet", BatchNorm::running, 4}, Whole{"convnet", BatchNorm::batch, 4},
-                      Whole{"resnet8", BatchNorm::running, 1}, Whole{"resnet8", BatchNorm::batch, 2},
-                      Whole{"mlp", BatchNorm::running, 8}, Whole{"mlp", BatchNorm::batch, 8},
-                      Whole{"zoo", BatchNorm::running, 2}, Whole{"zoo", BatchNorm::batch, 2}),
+    ::testing::Values(Whole{"convnet", BatchNorm::running, 4},
+                      Whole{"convnet", BatchNorm::batch, 4},
+                      Whole{"resnet8", BatchNorm::running, 1},
+                      Whole{"resnet8", BatchNorm::batch, 2}, Whole{"mlp", BatchNorm::running, 8},
+                      Whole{"mlp", BatchNorm::batch, 8}, Whole{"zoo", BatchNorm::running, 2},
+                      Whole{"zoo", BatchNorm::batch, 2}),
     [](const auto& test) {
         return std::string(test.param.network) +
                (test.param.batch_norm == BatchNorm::batch ? "_batch" : "_running");
@@ -113,8 +115,9 @@ TEST_P(ShortAccumulator, OverflowsInTheSamePlacesInBothModels) {
     experiment.network = R"({"name": "wide", "input": {"shape": [8, 6, 6]}, "layers": [
         {"name": "conv", "type": "conv2d", "out_channels": 12, "kernel": 3, "padding": 1, "bias": true},
         {"name": "relu", "type": "relu"}, {"name": "fc", "type": "linear", "out_features": 5}]})";
-    experiment.datapath = std::string(R"({"machine": {"accumulator_bits": 17, "accumulator_overflow": ")") +
-                          GetParam() + R"("}})";
+    experiment.datapath =
+        std::string(R"({"machine": {"accumulator_bits": 17, "accumulator_overflow": ")") +
+        GetParam() + R"("}})";
     experiment.batches = {3};
     experiment.set_parameters = [](const Network&, const Datapath&, app::Parameters& parameters) {
         Random random(3);

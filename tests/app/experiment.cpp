@@ -47,8 +47,8 @@ public:
     }
     const std::vector<Retired>& retired() const { return retired_; }
 
-    std::vector<std::vector<std::int64_t>> stalls{
-        unit_count, std::vector<std::int64_t>(stall_cause_count, 0)};
+    std::vector<std::vector<std::int64_t>> stalls{unit_count,
+                                                  std::vector<std::int64_t>(stall_cause_count, 0)};
 
 private:
     Probe& next_;
@@ -139,8 +139,8 @@ Outcome run_here(const Experiment& experiment) {
         outcome.wraps += verdict.wraps;
         outcome.differs_from_wide += verdict.differs_from_wide;
         if (!verdict.certified)
-            outcome.findings.push_back(judge.name_of(verdict.qp) + " uncertified: " +
-                                       verdict.why_not);
+            outcome.findings.push_back(judge.name_of(verdict.qp) +
+                                       " uncertified: " + verdict.why_not);
     }
     for (const auto& finding : judge.findings())
         outcome.findings.push_back(finding.layer_qp + ": " + finding.text);
@@ -165,8 +165,8 @@ std::vector<std::uint8_t> read_all(int descriptor) {
 
 std::string Outcome::story() const {
     std::string text = std::to_string(checked) + " elements checked, " +
-                       std::to_string(mismatches) + " mismatches, " +
-                       std::to_string(uncertified) + " uncertified";
+                       std::to_string(mismatches) + " mismatches, " + std::to_string(uncertified) +
+                       " uncertified";
     if (!first.tensor.empty()) {
         text += "; first mismatch " + first.tensor + "[";
         for (const auto i : first.at) text += std::to_string(i) + " ";

@@ -45,13 +45,14 @@ Site find(const Program& program, const std::vector<Retired>& retired, const Net
 }
 
 json place(Space space, std::int64_t address, int bit, std::int64_t cycle) {
-    return {{"space", static_cast<int>(space)}, {"address", address}, {"bit", bit}, {"cycle", cycle}};
+    return {
+        {"space", static_cast<int>(space)}, {"address", address}, {"bit", bit}, {"cycle", cycle}};
 }
 
 Experiment with(Experiment experiment, const json& at) {
-    experiment.injection =
-        rtl::Injection{static_cast<Space>(at["space"].get<int>()), at["address"].get<std::int64_t>(),
-                       at["bit"].get<int>(), at["cycle"].get<std::int64_t>()};
+    experiment.injection = rtl::Injection{static_cast<Space>(at["space"].get<int>()),
+                                          at["address"].get<std::int64_t>(), at["bit"].get<int>(),
+                                          at["cycle"].get<std::int64_t>()};
     return experiment;
 }
 
@@ -66,8 +67,8 @@ json places_in(const Program& program, const std::vector<Retired>& retired,
     // The second tile: the first starts in the very cycle in which its bytes arrive.
     const auto wload = find<WeightLoad>(program, retired, network, "conv2",
                                         [](const WeightLoad& w) { return w.address > 0; });
-    places["weights"] =
-        place(Space::weights, std::get<WeightLoad>(wload.command->operands).address, 5, wload.start);
+    places["weights"] = place(Space::weights, std::get<WeightLoad>(wload.command->operands).address,
+                              5, wload.start);
 
     const auto gemm = find<Gemm>(program, retired, network, "conv2");
     places["activations"] =
@@ -76,14 +77,13 @@ json places_in(const Program& program, const std::vector<Retired>& retired,
     const auto norm = find<NormalizeCmd>(program, retired, network, "bn2");
     const auto& normalize = std::get<NormalizeCmd>(norm.command->operands);
     // Bit 3 of the second byte of the first element: bit 11 of its sum.
-    places["accumulators"] = place(Space::accumulators,
-                                   normalize.source.address * normalize.source.channels_per_row * 5 + 1,
-                                   3, norm.start);
+    places["accumulators"] =
+        place(Space::accumulators,
+              normalize.source.address * normalize.source.channels_per_row * 5 + 1, 3, norm.start);
     places["parameters"] = place(Space::parameters, normalize.mu_address + 1, 4, norm.start);
 
-    const auto load = find<Transfer>(program, retired, network, "conv2", [](const Transfer& t) {
-        return t.buffer == Space::weights;
-    });
+    const auto load = find<Transfer>(program, retired, network, "conv2",
+                                     [](const Transfer& t) { return t.buffer == Space::weights; });
     places["dram"] =
         place(Space::dram, std::get<Transfer>(load.command->operands).dram_address, 5, load.start);
 
@@ -97,20 +97,20 @@ json places_in(const Program& program, const std::vector<Retired>& retired,
         program, retired, network, "bn1",
         [&](const NormalizeCmd& n) { return !used.insert(n.destination.address).second; });
     places["overwritten"] =
-        place(Space::activations, std::get<NormalizeCmd>(again.command->operands).destination.address,
-              0, again.start);
+        place(Space::activations,
+              std::get<NormalizeCmd>(again.command->operands).destination.address, 0, again.start);
 
     // Within the last command before a pass's FENCE, its weights have done their work.
     std::int64_t fence = -1;
     for (const Retired& done : retired) {
         const Command& command = program.commands[static_cast<std::size_t>(done.command)];
-        if (std::holds_alternative<Fence>(command.operands) &&
-            command.phase == Phase::forward && fence < 0)
+        if (std::holds_alternative<Fence>(command.operands) && command.phase == Phase::forward &&
+            fence < 0)
             fence = done.started;
     }
-    const auto first_weights = find<Transfer>(program, retired, network, "conv1", [](const Transfer& t) {
-        return t.buffer == Space::weights;
-    });
+    const auto first_weights =
+        find<Transfer>(program, retired, network, "conv1",
+                       [](const Transfer& t) { return t.buffer == Space::weights; });
     places["forgotten"] =
         place(Space::weights, std::get<Transfer>(first_weights.command->operands).buffer_address, 1,
               fence - 1);
@@ -176,7 +176,8 @@ TEST(FlippedBits, OfAPartialSumIsThatBitOfY) {
     const Outcome outcome = run(with(convnet(), places()["accumulators"]));
     EXPECT_EQ(outcome.first.at, (std::vector<std::int64_t>{0, 0, 0, 0}));
     EXPECT_EQ(outcome.first.first_bit, 11);
-    EXPECT_EQ(std::abs(std::stoll(outcome.first.expected) - std::stoll(outcome.first.got)), 1 << 11);
+    EXPECT_EQ(std::abs(std::stoll(outcome.first.expected) - std::stoll(outcome.first.got)),
+              1 << 11);
 }
 
 TEST(FlippedBits, AreReportedWhereTheyAreOverwrittenForgottenOrNeverRead) {
@@ -205,18 +206,19 @@ TEST(FlippedBits, ThatLoseInAMaxPoolAreReadAndMasked) {
                     return codes[static_cast<std::size_t>((c * 28 + y) * 28 + x)];
                 };
                 const std::int64_t top = h / 2 * 2, left = w / 2 * 2;
-                const std::int64_t most = std::max({at(top, left), at(top, left + 1),
-                                                    at(top + 1, left), at(top + 1, left + 1)});
+                const std::int64_t most = std::max(
+                    {at(top, left), at(top, left + 1), at(top + 1, left), at(top + 1, left + 1)});
                 if (at(h, w) + 2 > most) continue;
-                const Outcome outcome = run(
-                    with(convnet(), place(Space::activations,
-                                          pool["address"].get<std::int64_t>() +
-                                              h * pool["stride_h"].get<std::int64_t>() +
-                                              w * pool["stride_w"].get<std::int64_t>() + c,
-                                          0, pool["cycle"].get<std::int64_t>())));
+                const Outcome outcome =
+                    run(with(convnet(), place(Space::activations,
+                                              pool["address"].get<std::int64_t>() +
+                                                  h * pool["stride_h"].get<std::int64_t>() +
+                                                  w * pool["stride_w"].get<std::int64_t>() + c,
+                                              0, pool["cycle"].get<std::int64_t>())));
                 EXPECT_TRUE(outcome.clean) << outcome.story();
                 EXPECT_TRUE(outcome.injection_hit);
-                EXPECT_TRUE(has(outcome.injection_story, "first read by")) << outcome.injection_story;
+                EXPECT_TRUE(has(outcome.injection_story, "first read by"))
+                    << outcome.injection_story;
                 EXPECT_TRUE(has(outcome.injection_story, "POOL")) << outcome.injection_story;
                 return;
             }

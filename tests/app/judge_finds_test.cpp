@@ -93,15 +93,15 @@ TEST(Judge, NamesTheElementItsBitsAndItsCycleWhereOneCodeIsOffByOne) {
         Qp qp;
         const char* name;
     };
-    for (const Place& place : {Place{0, Qp::Wq, "conv.Wq"}, Place{0, Qp::y, "conv.y"},
-                               Place{1, Qp::gamma_q, "bn.gamma_q"}, Place{1, Qp::xhat, "bn.xhat"},
-                               Place{1, Qp::x2, "bn.x2"}, Place{2, Qp::A, "relu.A"},
-                               Place{3, Qp::z, "fc.z"}}) {
-        const Outcome outcome = spoiled(
-            place.layer, place.qp, [](Tap tap, std::vector<std::int64_t> codes, Probe& next) {
-                codes[1] ^= 1;
-                pass(tap, codes, next);
-            });
+    for (const Place& place :
+         {Place{0, Qp::Wq, "conv.Wq"}, Place{0, Qp::y, "conv.y"},
+          Place{1, Qp::gamma_q, "bn.gamma_q"}, Place{1, Qp::xhat, "bn.xhat"},
+          Place{1, Qp::x2, "bn.x2"}, Place{2, Qp::A, "relu.A"}, Place{3, Qp::z, "fc.z"}}) {
+        const Outcome outcome = spoiled(place.layer, place.qp,
+                                        [](Tap tap, std::vector<std::int64_t> codes, Probe& next) {
+                                            codes[1] ^= 1;
+                                            pass(tap, codes, next);
+                                        });
         EXPECT_EQ(outcome.mismatches, 1) << place.name;
         EXPECT_EQ(outcome.first.tensor, place.name);
         EXPECT_EQ(outcome.first.first_bit, 0);

@@ -119,15 +119,16 @@ TEST_P(Cycles, AreThoseOfTheRecurrence) {
 
 INSTANTIATE_TEST_SUITE_P(
     Machines, Cycles,
-    ::testing::Values(
-        Timed{"convnet", "convnet", "{}", 1}, Timed{"mlp", "mlp", "{}", 1},
-        Timed{"resnet8", "resnet8", "{}", 1}, Timed{"zoo", "zoo", "{}", 0},
-        Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), 1},
-        Timed{"convnet_4x4", "convnet", machine(R"("array_rows": 4, "array_columns": 4)"), 1},
-        Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), 0},
-        Timed{"convnet_fast_dram", "convnet", fast_dram(), 2},
-        Timed{"resnet8_fast_dram", "resnet8", fast_dram(), 2},
-        Timed{"mlp_fast_dram", "mlp", fast_dram(), 2}, Timed{"zoo_fast_dram", "zoo", fast_dram(), 2}),
+    ::testing::Values(Timed{"convnet", "convnet", "{}", 1}, Timed{"mlp", "mlp", "{}", 1},
+                      Timed{"resnet8", "resnet8", "{}", 1}, Timed{"zoo", "zoo", "{}", 0},
+                      Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), 1},
+                      Timed{"convnet_4x4", "convnet",
+                            machine(R"("array_rows": 4, "array_columns": 4)"), 1},
+                      Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), 0},
+                      Timed{"convnet_fast_dram", "convnet", fast_dram(), 2},
+                      Timed{"resnet8_fast_dram", "resnet8", fast_dram(), 2},
+                      Timed{"mlp_fast_dram", "mlp", fast_dram(), 2},
+                      Timed{"zoo_fast_dram", "zoo", fast_dram(), 2}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

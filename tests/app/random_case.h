@@ -49,8 +49,12 @@ public:
                             // Now and then 0: only eps keeps the division defined.
                             code = random.chance(5) ? 0 : random.between(1 << 18, 1 << 23);
                             break;
-                        case Qp::run_mu: code = random.between(-(1 << 22), 1 << 22); break;
-                        default: code = random.between(-(1 << 24) + 1, (1 << 24) - 1); break;
+                        case Qp::run_mu:
+                            code = random.between(-(1 << 22), 1 << 22);
+                            break;
+                        default:
+                            code = random.between(-(1 << 24) + 1, (1 << 24) - 1);
+                            break;
                     }
         };
         return e;
@@ -73,7 +77,8 @@ private:
     }
 
     void make_network(std::uint64_t seed) {
-        shape_ = {random_.pick({1, 1, 2, 3, 5, 17}), random_.between(5, 12), random_.between(5, 12)};
+        shape_ = {random_.pick({1, 1, 2, 3, 5, 17}), random_.between(5, 12),
+                  random_.between(5, 12)};
         network["name"] = "random" + std::to_string(seed);
         network["input"]["shape"] = {shape_.c, shape_.h, shape_.w};
         const auto blocks = random_.between(2, 5);
@@ -91,7 +96,9 @@ private:
         const auto end = random_.between(1, 10);
         if (end <= 7 || needs_array_) {
             if (random_.chance(40) && !needs_array_) add({{"type", "global_avg_pool"}});
-            add({{"type", "linear"}, {"out_features", random_.between(1, 20)}, {"bias", random_.chance(50)}});
+            add({{"type", "linear"},
+                 {"out_features", random_.between(1, 20)},
+                 {"bias", random_.chance(50)}});
         } else if (end <= 9) {
             convolution(random_.between(1, 20));
         }
@@ -100,7 +107,8 @@ private:
 
     void convolution(std::int64_t out_channels) {
         const auto kernel = [&](std::int64_t length) {
-            return random_.between(1, std::min<std::int64_t>(length, random_.pick({1, 2, 3, 3, 5})));
+            return random_.between(1,
+                                   std::min<std::int64_t>(length, random_.pick({1, 2, 3, 3, 5})));
         };
         const std::int64_t kh = kernel(shape_.h), kw = kernel(shape_.w);
         const std::int64_t ph = random_.between(0, kh / 2 + (random_.chance(10) ? 1 : 0));
@@ -111,9 +119,14 @@ private:
         std::int64_t groups = random_.chance(30) ? random_.pick<std::int64_t>({2, 3, shape_.c}) : 1;
         if (shape_.c % groups != 0) groups = 1;
         out_channels = (out_channels + groups - 1) / groups * groups;
-        add({{"type", "conv2d"}, {"out_channels", out_channels}, {"kernel", {kh, kw}},
-             {"stride", {sh, sw}}, {"padding", {ph, pw}}, {"dilation", dilation},
-             {"groups", groups}, {"bias", random_.chance(40)}});
+        add({{"type", "conv2d"},
+             {"out_channels", out_channels},
+             {"kernel", {kh, kw}},
+             {"stride", {sh, sw}},
+             {"padding", {ph, pw}},
+             {"dilation", dilation},
+             {"groups", groups},
+             {"bias", random_.chance(40)}});
         shape_ = {out_channels, (shape_.h + 2 * ph - dilation * (kh - 1) - 1) / sh + 1,
                   (shape_.w + 2 * pw - dilation * (kw - 1) - 1) / sw + 1};
         needs_array_ = false;
@@ -127,7 +140,9 @@ private:
         const std::int64_t stride = random_.between(1, 2), padding = random_.chance(30) ? 1 : 0;
         const std::int64_t ph = kh > 1 ? padding : 0, pw = kw > 1 ? padding : 0;
         add({{"type", type != nullptr ? type : random_.pick({"max_pool", "avg_pool"})},
-             {"kernel", {kh, kw}}, {"stride", stride}, {"padding", {ph, pw}}});
+             {"kernel", {kh, kw}},
+             {"stride", stride},
+             {"padding", {ph, pw}}});
         shape_.h = (shape_.h + 2 * ph - kh) / stride + 1;
         shape_.w = (shape_.w + 2 * pw - kw) / stride + 1;
     }
@@ -137,12 +152,30 @@ private:
         switch (random_.between(1, 9)) {
             case 1:
             case 2:
-            case 3: add({{"type", "batch_norm"}}); relu(); break;
-            case 4: add({{"type", "batch_norm"}}); needs_array_ = true; break;
-            case 5: relu(); break;
-            case 6: pool("max_pool"); add({{"type", "batch_norm"}}); relu(); break;
-            case 7: pool("avg_pool"); break;
-            case 8: add({{"type", "batch_norm"}}); pool("max_pool"); needs_array_ = true; break;
+            case 3:
+                add({{"type", "batch_norm"}});
+                relu();
+                break;
+            case 4:
+                add({{"type", "batch_norm"}});
+                needs_array_ = true;
+                break;
+            case 5:
+                relu();
+                break;
+            case 6:
+                pool("max_pool");
+                add({{"type", "batch_norm"}});
+                relu();
+                break;
+            case 7:
+                pool("avg_pool");
+                break;
+            case 8:
+                add({{"type", "batch_norm"}});
+                pool("max_pool");
+                needs_array_ = true;
+                break;
             default:
                 add({{"type", "batch_norm"}});
                 if (!folded) pool(random_.pick({"max_pool", "avg_pool"}));
@@ -162,11 +195,22 @@ private:
         const bool swap = random_.chance(50);
         add({{"type", "add"}, {"inputs", {swap ? skip : last_, swap ? last_ : skip}}});
         switch (random_.between(1, 5)) {
-            case 1: relu(); break;
-            case 2: add({{"type", "batch_norm"}}); relu(); break;
-            case 3: needs_array_ = true; break;
-            case 4: pool("avg_pool"); break;
-            default: pool("max_pool"); relu();
+            case 1:
+                relu();
+                break;
+            case 2:
+                add({{"type", "batch_norm"}});
+                relu();
+                break;
+            case 3:
+                needs_array_ = true;
+                break;
+            case 4:
+                pool("avg_pool");
+                break;
+            default:
+                pool("max_pool");
+                relu();
         }
     }
 

@@ -36,7 +36,8 @@ struct Workload {
 
     Workload() : pixels(static_cast<std::size_t>(images * network.input.size())) {
         std::uint32_t state = 1;
-        for (auto& pixel : pixels) pixel = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
+        for (auto& pixel : pixels)
+            pixel = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
         Silent silent;
         session.begin_batch(images);
         session.run(pixels, silent);  // parameters are quantised once
@@ -111,9 +112,11 @@ void plain_loop(benchmark::State& state) {
                                     for (int j = 0; j < l.kernel; ++j) {
                                         const int h = y + i - l.padding, v = x + j - l.padding;
                                         if (h < 0 || h >= l.hw || v < 0 || v >= l.hw) continue;
-                                        sum += in[static_cast<std::size_t>((c * l.hw + h) * l.hw + v)] *
-                                               weights[static_cast<std::size_t>(
-                                                   ((o * l.cin + c) * l.kernel + i) * l.kernel + j)];
+                                        sum +=
+                                            in[static_cast<std::size_t>((c * l.hw + h) * l.hw +
+                                                                        v)] *
+                                            weights[static_cast<std::size_t>(
+                                                ((o * l.cin + c) * l.kernel + i) * l.kernel + j)];
                                     }
                             out[static_cast<std::size_t>((o * l.hw + y) * l.hw + x)] = sum;
                         }
@@ -137,16 +140,18 @@ public:
         if (medians_.count("machine_tile") == 0) return;
         const Workload& w = workload();
         const double tile = medians_["machine_tile"];
-        std::printf("\nconvnet, %lld images, %lld MACs, %lld simulated cycles; medians, one thread\n",
-                    static_cast<long long>(images), static_cast<long long>(w.macs),
-                    static_cast<long long>(w.cycles));
+        std::printf(
+            "\nconvnet, %lld images, %lld MACs, %lld simulated cycles; medians, one thread\n",
+            static_cast<long long>(images), static_cast<long long>(w.macs),
+            static_cast<long long>(w.cycles));
         std::printf("  machine, tile fidelity   %8.2f ms  %8.1f MMAC/s  %8.2f Mcycles/s\n", tile,
                     static_cast<double>(w.macs) / tile / 1e3,
                     static_cast<double>(w.cycles) / tile / 1e3);
         for (const char* other : {"golden_float64", "checked_run", "plain_loop"})
             if (medians_.count(other) != 0)
-                std::printf("  %-24s %8.2f ms  %8.1f MMAC/s  takes %.2fx the machine's time\n", other,
-                            medians_[other], static_cast<double>(w.macs) / medians_[other] / 1e3,
+                std::printf("  %-24s %8.2f ms  %8.1f MMAC/s  takes %.2fx the machine's time\n",
+                            other, medians_[other],
+                            static_cast<double>(w.macs) / medians_[other] / 1e3,
                             medians_[other] / tile);
     }
 
@@ -168,9 +173,12 @@ int sc_main(int argc, char** argv) {
     openblas_set_num_threads(1);
     // Rounds in turn, so that a slower minute of the machine meets all of them.
     std::vector<char*> arguments(argv, argv + argc);
-    std::string repetitions = "--benchmark_repetitions=9", mixed = "--benchmark_enable_random_interleaving=true",
-                brief = "--benchmark_report_aggregates_only=true", least = "--benchmark_min_time=0.2";
-    for (auto* option : {&repetitions, &mixed, &brief, &least}) arguments.insert(arguments.begin() + 1, option->data());
+    std::string repetitions = "--benchmark_repetitions=9",
+                mixed = "--benchmark_enable_random_interleaving=true",
+                brief = "--benchmark_report_aggregates_only=true",
+                least = "--benchmark_min_time=0.2";
+    for (auto* option : {&repetitions, &mixed, &brief, &least})
+        arguments.insert(arguments.begin() + 1, option->data());
     int count = static_cast<int>(arguments.size());
     benchmark::Initialize(&count, arguments.data());
     Ratios reporter;

@@ -110,8 +110,7 @@ TEST_P(ProbableCause, IsNamedWithPlaceBitsAndValues) {
     EXPECT_EQ(first.at, (std::array<std::int64_t, 4>{0, 0, 0, 2}));
     EXPECT_EQ(first.cycle, 77);
     EXPECT_EQ(first.command, 5);
-    EXPECT_DOUBLE_EQ(first.got_value,
-                     static_cast<double>(wrong.got) / (1 << wrong.format.frac));
+    EXPECT_DOUBLE_EQ(first.got_value, static_cast<double>(wrong.got) / (1 << wrong.format.frac));
     EXPECT_EQ(bench.judge_.mismatches(), 1);
     EXPECT_EQ(bench.verdict().causes.at(wrong.cause), 1);
     const std::string story = bench.judge_.describe(first);
@@ -126,15 +125,55 @@ INSTANTIATE_TEST_SUITE_P(
         // 6 / 4 = 1.5 goes to the even 2; half_down would give 1
         Wrong{"tie", 6, "{}", {8, 5}, 1, Cause::rounding_tie, 0, "2", "0x02", "0x01", 0, 0},
         Wrong{"rounding", 5, "{}", {8, 5}, 2, Cause::rounding, 0, "1", "0x01", "0x02", 0, 0},
-        Wrong{"saturates_too_early", 120, R"({"bits": 5})", {5, 5}, 14, Cause::saturation, 0, "15",
-              "0x0f", "0x0e", 1, 0},
+        Wrong{"saturates_too_early",
+              120,
+              R"({"bits": 5})",
+              {5, 5},
+              14,
+              Cause::saturation,
+              0,
+              "15",
+              "0x0f",
+              "0x0e",
+              1,
+              0},
         // 30 does not fit 5 bits: saturated it is 15, wrapped -2
-        Wrong{"wraps_where_it_saturates", 120, R"({"bits": 5})", {5, 5}, -2, Cause::saturation, 0,
-              "15", "0x0f", "0x1e", 0, 1},
-        Wrong{"wider_than_it_wraps", 120, R"({"bits": 5, "overflow": "wrap"})", {5, 5}, 30,
-              Cause::wrap, 5, "-2", "0x1e", "0x1e", 0, 0},
-        Wrong{"saturates_where_it_wraps", 80, R"({"bits": 5, "overflow": "wrap"})", {5, 5}, 15,
-              Cause::saturation, 0, "-12", "0x14", "0x0f", 1, 0},
+        Wrong{"wraps_where_it_saturates",
+              120,
+              R"({"bits": 5})",
+              {5, 5},
+              -2,
+              Cause::saturation,
+              0,
+              "15",
+              "0x0f",
+              "0x1e",
+              0,
+              1},
+        Wrong{"wider_than_it_wraps",
+              120,
+              R"({"bits": 5, "overflow": "wrap"})",
+              {5, 5},
+              30,
+              Cause::wrap,
+              5,
+              "-2",
+              "0x1e",
+              "0x1e",
+              0,
+              0},
+        Wrong{"saturates_where_it_wraps",
+              80,
+              R"({"bits": 5, "overflow": "wrap"})",
+              {5, 5},
+              15,
+              Cause::saturation,
+              0,
+              "-12",
+              "0x14",
+              "0x0f",
+              1,
+              0},
         Wrong{"exponent", 40, "{}", {8, 5}, 20, Cause::exponent, 1, "10", "0x0a", "0x14", 0, 0},
         Wrong{"other", 40, "{}", {8, 5}, -78, Cause::other, 3, "10", "0x0a", "0xb2", 0, 0}),
     [](const auto& test) { return std::string(test.param.name); });
@@ -247,7 +286,8 @@ TEST(Judge, TakesWeightsInMemoryOrderAndNamesThemInTheirs) {
 
 TEST(Judge, ComparesSumsOfSquaresBeyondSixtyFourBits) {
     // A operands of 39 bits: 4 squares of 127 * 2^31 exceed 2^64.
-    const std::string layers = R"({"name": "relu", "type": "relu"}, {"name": "bn", "type": "batch_norm"})";
+    const std::string layers =
+        R"({"name": "relu", "type": "relu"}, {"name": "bn", "type": "batch_norm"})";
     const std::string datapath =
         R"({"layers": {"relu": {"A": {"bits": 40, "frac": 38}}}, "quantizers": {"S": {"bits": 48}}})";
     for (const int spoiled : {0, 1}) {

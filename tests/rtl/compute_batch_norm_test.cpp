@@ -270,7 +270,8 @@ TEST_F(BatchNormTest, FoldGivesFactorAndOffsetOfTheWholeBatchNorm) {
                 saturations += offset.clipped ? 1 : 0;
             }
             EXPECT_EQ(factors[3], 0);
-            expect_shown(Qp::fold_a, Format{gamma_bits + 34, 25, true, 0}, box, factors, 0, 0, work);
+            expect_shown(Qp::fold_a, Format{gamma_bits + 34, 25, true, 0}, box, factors, 0, 0,
+                         work);
             expect_shown(Qp::fold_b, operation.fold_b.format, box, offsets, saturations, 0, work);
             EXPECT_EQ(parameters(2048, 50, 8, true), factors);
             EXPECT_EQ(parameters(4096, 50, 8, true), offsets);

@@ -43,30 +43,30 @@ struct Quantizer {
 /// The places in the datapath where both models must agree on every bit.
 /// The names are those of files, options and manifests (docs/datapath.md explains each).
 enum class Qp {
-    image,    ///< the network's input
-    W,        ///< master weight
-    Wq,       ///< forward weight
-    bias,     ///< master bias
-    bias_q,   ///< bias in the accumulator
-    y,        ///< convolution / fully connected output
-    z,        ///< the same, where it is the network's output (logits)
-    S,        ///< batch norm: sum over the batch
-    SS,       ///< batch norm: sum of squares over the batch
-    mu,       ///< batch norm: mean
-    var,      ///< batch norm: variance
-    sigma,    ///< batch norm: standard deviation
-    inv,      ///< batch norm: reciprocal of sigma (normalize: reciprocal)
-    xhat,     ///< batch norm: normalised input
-    gamma,    ///< master scale
-    beta,     ///< master shift
-    gamma_q,  ///< forward scale
-    beta_q,   ///< forward shift
-    x2,       ///< batch norm: output, exact
-    fold_a,   ///< folded batch norm: factor (bn_inference: folded)
-    fold_b,   ///< folded batch norm: offset
-    A,        ///< activation
-    stream,   ///< exact sum of a residual add
-    run_mu,   ///< running mean
+    image,      ///< the network's input
+    W,          ///< master weight
+    Wq,         ///< forward weight
+    bias,       ///< master bias
+    bias_q,     ///< bias in the accumulator
+    y,          ///< convolution / fully connected output
+    z,          ///< the same, where it is the network's output (logits)
+    S,          ///< batch norm: sum over the batch
+    SS,         ///< batch norm: sum of squares over the batch
+    mu,         ///< batch norm: mean
+    var,        ///< batch norm: variance
+    sigma,      ///< batch norm: standard deviation
+    inv,        ///< batch norm: reciprocal of sigma (normalize: reciprocal)
+    xhat,       ///< batch norm: normalised input
+    gamma,      ///< master scale
+    beta,       ///< master shift
+    gamma_q,    ///< forward scale
+    beta_q,     ///< forward shift
+    x2,         ///< batch norm: output, exact
+    fold_a,     ///< folded batch norm: factor (bn_inference: folded)
+    fold_b,     ///< folded batch norm: offset
+    A,          ///< activation
+    stream,     ///< exact sum of a residual add
+    run_mu,     ///< running mean
     run_sigma,  ///< running standard deviation
 };
 
@@ -76,14 +76,30 @@ struct QpName {
 };
 
 inline constexpr std::array<QpName, 25> qp_names{{
-    {Qp::image, "image"},   {Qp::W, "W"},           {Qp::Wq, "Wq"},
-    {Qp::bias, "bias"},     {Qp::bias_q, "bias_q"}, {Qp::y, "y"},
-    {Qp::z, "z"},           {Qp::S, "S"},           {Qp::SS, "SS"},
-    {Qp::mu, "mu"},         {Qp::var, "var"},       {Qp::sigma, "sigma"},
-    {Qp::inv, "inv"},       {Qp::xhat, "xhat"},     {Qp::gamma, "gamma"},
-    {Qp::beta, "beta"},     {Qp::gamma_q, "gamma_q"}, {Qp::beta_q, "beta_q"},
-    {Qp::x2, "x2"},         {Qp::fold_a, "fold_a"}, {Qp::fold_b, "fold_b"},
-    {Qp::A, "A"},           {Qp::stream, "stream"}, {Qp::run_mu, "run_mu"},
+    {Qp::image, "image"},
+    {Qp::W, "W"},
+    {Qp::Wq, "Wq"},
+    {Qp::bias, "bias"},
+    {Qp::bias_q, "bias_q"},
+    {Qp::y, "y"},
+    {Qp::z, "z"},
+    {Qp::S, "S"},
+    {Qp::SS, "SS"},
+    {Qp::mu, "mu"},
+    {Qp::var, "var"},
+    {Qp::sigma, "sigma"},
+    {Qp::inv, "inv"},
+    {Qp::xhat, "xhat"},
+    {Qp::gamma, "gamma"},
+    {Qp::beta, "beta"},
+    {Qp::gamma_q, "gamma_q"},
+    {Qp::beta_q, "beta_q"},
+    {Qp::x2, "x2"},
+    {Qp::fold_a, "fold_a"},
+    {Qp::fold_b, "fold_b"},
+    {Qp::A, "A"},
+    {Qp::stream, "stream"},
+    {Qp::run_mu, "run_mu"},
     {Qp::run_sigma, "run_sigma"},
 }};
 

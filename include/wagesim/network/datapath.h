@@ -19,33 +19,33 @@ enum class DividerKind { pipelined, iterative };
 /// Sizes and timings of the modelled machine. Cycles are cycles of the one clock.
 struct MachineConfig {
     // MAC array
-    int array_rows = 16;            ///< R, the reduction dimension             [Gemmini]
-    int array_columns = 16;         ///< C, output channels                     [Gemmini]
-    int accumulator_bits = 40;      ///< physical width of a partial sum        [assumed]
+    int array_rows = 16;        ///< R, the reduction dimension             [Gemmini]
+    int array_columns = 16;     ///< C, output channels                     [Gemmini]
+    int accumulator_bits = 40;  ///< physical width of a partial sum        [assumed]
     Overflow accumulator_overflow = Overflow::wrap;  ///< wrap, or full (saturate)  [knob]
     // Buffers, bytes
-    std::int64_t weight_buffer_bytes = 64 * 1024;      ///< two halves           [assumed]
-    std::int64_t activation_buffer_bytes = 128 * 1024; ///< in banks             [Gemmini]
-    int activation_banks = 4;                          ///<                      [Gemmini]
-    int bank_bytes_per_cycle = 16;                     ///< one port per bank    [Gemmini]
-    std::int64_t accumulator_bytes = 128 * 1024;       ///< two banks; a row is C x 5 bytes [Gemmini]
-    std::int64_t parameter_bytes = 16 * 1024;          ///<                      [assumed]
+    std::int64_t weight_buffer_bytes = 64 * 1024;       ///< two halves           [assumed]
+    std::int64_t activation_buffer_bytes = 128 * 1024;  ///< in banks             [Gemmini]
+    int activation_banks = 4;                           ///<                      [Gemmini]
+    int bank_bytes_per_cycle = 16;                      ///< one port per bank    [Gemmini]
+    std::int64_t accumulator_bytes = 128 * 1024;  ///< two banks; a row is C x 5 bytes [Gemmini]
+    std::int64_t parameter_bytes = 16 * 1024;     ///<                      [assumed]
     // Dram and Dma
-    std::int64_t dram_bytes = std::int64_t{1} << 30;   ///< capacity             [assumed]
+    std::int64_t dram_bytes = std::int64_t{1} << 30;  ///< capacity             [assumed]
     int dram_bytes_per_cycle = 16;  ///< reads and writes together               [Gemmini]
     int dram_burst_bytes = 64;      ///<                                         [Gemmini]
     int dram_outstanding = 64;      ///< read bursts in flight                   [Gemmini]
     int dram_latency_cycles = 100;  ///<                                         [assumed]
     // Vector and update units
-    int vector_lanes = 16;          ///<                                         [assumed]
-    int vector_depth_cycles = 4;    ///< pipeline depth                          [assumed]
+    int vector_lanes = 16;        ///<                                         [assumed]
+    int vector_depth_cycles = 4;  ///< pipeline depth                          [assumed]
     DividerKind divider = DividerKind::pipelined;  ///< one per lane             [assumed]
-    int sqrt_cycles = 18;           ///< one serial square root                  [assumed]
+    int sqrt_cycles = 18;             ///< one serial square root                  [assumed]
     int channel_divider_cycles = 96;  ///< one serial divider for statistics     [assumed]
-    int update_lanes = 16;          ///< weights per cycle                       [assumed]
+    int update_lanes = 16;            ///< weights per cycle                       [assumed]
     // Control
-    int queue_depth = 8;            ///< commands per unit                       [Gemmini]
-    int issue_cycles = 2;           ///< between two commands                    [assumed]
+    int queue_depth = 8;                    ///< commands per unit                       [Gemmini]
+    int issue_cycles = 2;                   ///< between two commands                    [assumed]
     std::int64_t clock_hz = 1'000'000'000;  ///< only to print seconds           [assumed]
 };
 

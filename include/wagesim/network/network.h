@@ -31,22 +31,22 @@ struct Layer {
     LayerType type = LayerType::relu;
     /// Producers by index into Network::layers; -1 is the network's input.
     std::vector<int> inputs;
-    int out_channels = 0;       ///< conv2d, linear
-    Extent2 kernel;             ///< conv2d, max_pool, avg_pool
-    Extent2 stride;             ///< conv2d, max_pool, avg_pool (pools default to the kernel)
-    Extent2 padding{0, 0};      ///< conv2d, max_pool, avg_pool; on all sides
-    Extent2 dilation;           ///< conv2d
-    int groups = 1;             ///< conv2d
-    bool bias = false;          ///< conv2d, linear
-    Shape in_shape;             ///< of the first input, n = 1 (derived)
-    Shape out_shape;            ///< n = 1 (derived)
+    int out_channels = 0;   ///< conv2d, linear
+    Extent2 kernel;         ///< conv2d, max_pool, avg_pool
+    Extent2 stride;         ///< conv2d, max_pool, avg_pool (pools default to the kernel)
+    Extent2 padding{0, 0};  ///< conv2d, max_pool, avg_pool; on all sides
+    Extent2 dilation;       ///< conv2d
+    int groups = 1;         ///< conv2d
+    bool bias = false;      ///< conv2d, linear
+    Shape in_shape;         ///< of the first input, n = 1 (derived)
+    Shape out_shape;        ///< n = 1 (derived)
     /// Layers that read this layer's output, ascending (derived).
     std::vector<int> readers;
 };
 
 struct Network {
     std::string name;
-    Shape input;  ///< n = 1
+    Shape input;                ///< n = 1
     std::vector<Layer> layers;  ///< every input stands before its reader; the last is the output
     std::vector<int> input_readers;
 

@@ -33,14 +33,14 @@ using Token = std::uint16_t;
 
 /// What a unit lacks while it waits for a token.
 enum class StallCause {
-    weights,      ///< weight tile not in its buffer or register
-    activations,  ///< input tile not in its buffer
-    accumulator,  ///< no accumulator bank free, or its sum not complete
-    vector,       ///< the vector unit has not delivered
-    parameters,   ///< batch-norm parameters or statistics not there
-    dram,         ///< a Dma transfer or its buffer space
-    control,      ///< nothing issued: the queue is empty
-    backpressure, ///< random stalls of --stall-seed
+    weights,       ///< weight tile not in its buffer or register
+    activations,   ///< input tile not in its buffer
+    accumulator,   ///< no accumulator bank free, or its sum not complete
+    vector,        ///< the vector unit has not delivered
+    parameters,    ///< batch-norm parameters or statistics not there
+    dram,          ///< a Dma transfer or its buffer space
+    control,       ///< nothing issued: the queue is empty
+    backpressure,  ///< random stalls of --stall-seed
 };
 inline constexpr int stall_cause_count = 8;
 
@@ -82,7 +82,8 @@ struct WeightLoad {
 /// (kh, kw, c) with c fastest (`channel_major`: (c, kh, kw), kw fastest, for flattened inputs):
 ///   ih = oh * stride.h - padding.h + kh * dilation.h, iw likewise;
 ///   outside [0, image_h) x [0, image_w): padding, code 0;
-///   else the operand's byte at address + n * stride_n + (ih - h0) * stride_h + (iw - w0) * stride_w + c * bytes
+///   else the operand's byte at address + n * stride_n + (ih - h0) * stride_h + (iw - w0) *
+///   stride_w + c * bytes
 /// (n counted from the box's first image).
 /// Sums over the R rows of the array go to accumulator row `accumulator_row` + p, column c.
 struct Gemm {
@@ -93,12 +94,12 @@ struct Gemm {
     std::int32_t image_h = 0, image_w = 0;  ///< extents of the input image
     std::int32_t kernel_h = 1, kernel_w = 1, stride_y = 1, stride_x = 1;
     std::int32_t padding_h = 0, padding_w = 0, dilation_h = 1, dilation_w = 1;
-    std::int32_t channels = 0;     ///< input channels of the reduction (of the group)
+    std::int32_t channels = 0;  ///< input channels of the reduction (of the group)
     bool channel_major = false;
-    std::int32_t k0 = 0, k = 0;    ///< this K tile: indices [k0, k0 + k)
-    std::int32_t columns = 0;      ///< output channels of this tile
+    std::int32_t k0 = 0, k = 0;  ///< this K tile: indices [k0, k0 + k)
+    std::int32_t columns = 0;    ///< output channels of this tile
     std::int64_t accumulator_row = 0;
-    bool accumulate = false;       ///< add to the row; else start it from the bias, or from 0
+    bool accumulate = false;         ///< add to the row; else start it from the bias, or from 0
     std::int64_t bias_address = -1;  ///< first start: 4-byte codes in `parameters`; -1: none
     /// Given `array_rows + array_columns - 1` cycles after the start, when the last PE has taken
     /// its new weight: the shadow registers are free.
@@ -212,7 +213,7 @@ struct Pool {
     std::int32_t kernel_h = 1, kernel_w = 1, stride_y = 1, stride_x = 1;
     std::int32_t padding_h = 0, padding_w = 0;
     std::int32_t h0 = 0, w0 = 0, image_h = 0, image_w = 0;
-    Quantizer quantizer;
+    Quantizer quantizer;  ///< max: only its format, which is the source's
     QpId qp;
 };
 
@@ -238,11 +239,11 @@ struct Command {
     Unit unit = Unit::dma_read;  ///< ignored for FENCE
     std::int32_t layer = -1;     ///< index in the network file, for the report
     Phase phase = Phase::forward;
-    std::int32_t tile = 0;       ///< output tile of the layer's pass
-    Box box;                     ///< the output elements it works on, in its layer's output tensor
+    std::int32_t tile = 0;  ///< output tile of the layer's pass
+    Box box;                ///< the output elements it works on, in its layer's output tensor
     Operands operands;
     std::vector<Token> waits;
-    std::vector<Token> gives;    ///< at completion
+    std::vector<Token> gives;  ///< at completion
 };
 
 /// LOAD, STORE, WLOAD, ... as listings and traces print it.

@@ -11,13 +11,14 @@ namespace wagesim {
 /// Codes made at a quantisation point, at the moment they are made.
 struct Tap {
     QpId qp;
-    Box box;                 ///< which elements of the tensor (vectors over channels: n=h=w=1)
+    Box box;  ///< which elements of the tensor (vectors over channels: n=h=w=1)
     Format format;
-    const Wide* wide = nullptr;          ///< SS: box.size() codes; else null
-    const std::int64_t* codes = nullptr; ///< box.size() codes in n, h, w, c order
-    std::int64_t first = -1;  ///< >= 0: elements [first, first + box.c) in memory order instead (weights)
-    std::int64_t cycle = 0;   ///< when the first of them is ready
-    std::int64_t command = 0; ///< index in the program
+    const Wide* wide = nullptr;           ///< SS: box.size() codes; else null
+    const std::int64_t* codes = nullptr;  ///< box.size() codes in n, h, w, c order
+    std::int64_t first =
+        -1;  ///< >= 0: elements [first, first + box.c) in memory order instead (weights)
+    std::int64_t cycle = 0;                   ///< when the first of them is ready
+    std::int64_t command = 0;                 ///< index in the program
     std::int64_t saturations = 0, wraps = 0;  ///< of these elements, at this point
 };
 

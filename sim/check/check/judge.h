@@ -104,8 +104,8 @@ private:
         std::int64_t saturations = 0, wraps = 0;
         golden::Tensor golden;
         std::vector<std::int64_t> expected;  ///< golden codes in the hardware's format
-        std::vector<Wide> wide;      ///< the same where 64 bits are too few (SS); else empty
-        std::vector<bool> on_grid;   ///< empty: all are
+        std::vector<Wide> wide;     ///< the same where 64 bits are too few (SS); else empty
+        std::vector<bool> on_grid;  ///< empty: all are
         bool prepared = false;
     };
     using Key = std::pair<std::int32_t, Qp>;

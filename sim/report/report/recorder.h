@@ -17,11 +17,12 @@ namespace wagesim::report {
 /// One pass: the commands between two fences. It works on the layers fused into it.
 struct PassStats {
     Phase phase = Phase::forward;
-    std::set<int> layers;        ///< that it computes
+    std::set<int> layers;  ///< that it computes
     std::int64_t cycles = 0;
     std::int64_t macs = 0;
-    std::int64_t pe_slots = 0;   ///< rows streamed * R * C: MACs and padding
-    std::int64_t dram_read_bytes = 0, dram_write_bytes = 0;  ///< moved by the Dmas, without burst padding
+    std::int64_t pe_slots = 0;  ///< rows streamed * R * C: MACs and padding
+    std::int64_t dram_read_bytes = 0,
+                 dram_write_bytes = 0;  ///< moved by the Dmas, without burst padding
     std::int64_t commands = 0;
     std::array<std::int64_t, unit_count> busy{};
     std::array<std::array<std::int64_t, stall_cause_count>, unit_count> stalls{};
@@ -67,8 +68,8 @@ private:
     bool keep_commands_ = false;
     std::function<void(int)> on_layer_;
     const Program* program_ = nullptr;
-    std::vector<std::size_t> pass_of_;        ///< of the program's commands, index into passes_
-    std::vector<std::int64_t> pass_end_;      ///< last cycle seen, by pass of this program
+    std::vector<std::size_t> pass_of_;    ///< of the program's commands, index into passes_
+    std::vector<std::int64_t> pass_end_;  ///< last cycle seen, by pass of this program
     std::vector<PassStats> passes_;
     std::vector<CommandRecord> commands_;
     std::int64_t cycles_ = 0;
