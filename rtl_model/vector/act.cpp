@@ -7,9 +7,12 @@
 #include "vector/operations.h"
 #include "vector/tile_view.h"
 #include "wagesim/arith/quantize.h"
+#include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
 namespace {
+
+constexpr int y_bytes = 4;
 
 /// x = factor * source + offset per channel, exact, as codes of `frac` fraction bits.
 struct Affine {
@@ -42,10 +45,61 @@ Affine affine_of(const Machinery& machinery, const Act& operation, std::int64_t 
     return affine;
 }
 
-Wide clip(Wide x, Clip rule, Wide six) {
+template <class Code>
+Code clip(Code x, Clip rule, Code six) {
     if (rule == Clip::none) return x;
-    const Wide positive = std::max<Wide>(x, 0);
-    return rule == Clip::relu6 ? std::min<Wide>(positive, six) : positive;
+    const Code positive = std::max<Code>(x, 0);
+    return rule == Clip::relu6 ? std::min<Code>(positive, six) : positive;
+}
+
+/// True where 64 bits hold every x of sources of `bytes` bytes, and the 6.0 of relu6.
+bool fits_64_bits(const Affine& affine, int bytes) {
+    arith::UnsignedWide factor = 0, offset = 0;
+    for (const std::int64_t code : affine.factor) factor |= arith::magnitude(code);
+    for (const std::int64_t code : affine.offset) offset |= arith::magnitude(code);
+    const int product = arith::bit_length(factor) + 8 * bytes + affine.product_shift;
+    const int sum = std::max(product, arith::bit_length(offset) + affine.offset_shift) + 1;
+    return std::max(sum, affine.frac + 3) < 63;
+}
+
+/// What leaves the lanes: x where it is shown, and the destination's codes in place of the
+/// source's.
+struct Lanes {
+    std::vector<std::int64_t> codes, x_codes;
+    Clips x_clips, a_clips;
+};
+
+/// `Code` holds every x.
+template <class Code>
+void work_lanes(const Act& operation, const Affine& affine, std::int64_t pixels, Lanes& lanes) {
+    const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
+    const bool show_x = !lanes.x_codes.empty();
+    const Code six = operation.clip == Clip::relu6 ? Code{3} << (affine.frac + 1) : Code{0};
+    const Code product_unit = Code{1} << affine.product_shift;
+    const Code offset_unit = Code{1} << affine.offset_shift;
+    auto& codes = lanes.codes;
+    std::size_t i = 0;
+    for (std::int64_t p = 0; p < pixels; ++p) {
+        for (std::size_t c = 0; c < affine.factor.size(); ++c, ++i) {
+            const Code product = Code{affine.factor[c]} * codes[i];
+            Code x = product * product_unit + Code{affine.offset[c]} * offset_unit;
+            if (registered) {
+                const arith::Clipped<Code> fitted =
+                    arith::fit(x, operation.x.format, operation.x.overflow);
+                lanes.x_clips.count(fitted.clipped, operation.x.overflow);
+                x = fitted.value;
+            }
+            if (show_x) lanes.x_codes[i] = static_cast<std::int64_t>(x);
+            const Code clipped = clip(x, operation.clip, six);
+            if (operation.quantize) {
+                const arith::Quantized a = arith::requantize(clipped, affine.frac, operation.a);
+                lanes.a_clips.count(a.clipped, operation.a.overflow);
+                codes[i] = a.code;
+            } else {
+                codes[i] = static_cast<std::int64_t>(clipped);
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -68,39 +122,22 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
     if (operation.clip == Clip::relu6 && affine.frac < -1)
         throw MachineError("relu6 needs 6.0, which frac " + std::to_string(affine.frac) +
                            " does not have");
-    const Wide six = operation.clip == Clip::relu6 ? Wide{3} << (affine.frac + 1) : Wide{0};
 
-    std::vector<std::int64_t> codes = read_source(machinery, operation.source, box, moment);
-    std::vector<std::int64_t> x_codes(show_x ? codes.size() : 0);
-    Clips x_clips, a_clips;
-    std::size_t i = 0;
-    for (std::int64_t p = 0; p < box.pixels(); ++p) {
-        for (std::size_t c = 0; c < affine.factor.size(); ++c, ++i) {
-            const Wide product = Wide{affine.factor[c]} * codes[i];
-            Wide x = product * (Wide{1} << affine.product_shift) +
-                     Wide{affine.offset[c]} * (Wide{1} << affine.offset_shift);
-            if (registered) {
-                const arith::Clipped<Wide> fitted =
-                    arith::fit(x, operation.x.format, operation.x.overflow);
-                x_clips.count(fitted.clipped, operation.x.overflow);
-                x = fitted.value;
-            }
-            if (show_x) x_codes[i] = static_cast<std::int64_t>(x);
-            const Wide clipped = clip(x, operation.clip, six);
-            if (operation.quantize) {
-                const arith::Quantized a = arith::requantize(clipped, affine.frac, operation.a);
-                a_clips.count(a.clipped, operation.a.overflow);
-                codes[i] = a.code;
-            } else {
-                codes[i] = static_cast<std::int64_t>(clipped);
-            }
-        }
-    }
+    Lanes lanes;
+    lanes.codes = read_source(machinery, operation.source, box, moment);
+    lanes.x_codes.resize(show_x ? lanes.codes.size() : 0);
+    const bool from_sums = operation.source.space == Space::accumulators;
+    if (fits_64_bits(affine, from_sums ? y_bytes : operation.source.bytes))
+        work_lanes<std::int64_t>(operation, affine, box.pixels(), lanes);
+    else
+        work_lanes<Wide>(operation, affine, box.pixels(), lanes);
     if (show_x)
-        show(machinery, moment, operation.x_qp, box, operation.x.format, x_codes.data(), x_clips);
+        show(machinery, moment, operation.x_qp, box, operation.x.format, lanes.x_codes.data(),
+             lanes.x_clips);
     if (operation.quantize)
-        show(machinery, moment, operation.a_qp, box, operation.a.format, codes.data(), a_clips);
-    write_tile(machinery.memories, operation.destination, box, codes);
+        show(machinery, moment, operation.a_qp, box, operation.a.format, lanes.codes.data(),
+             lanes.a_clips);
+    write_tile(machinery.memories, operation.destination, box, lanes.codes);
     return work;
 }
 

@@ -242,8 +242,7 @@ private:
         std::int64_t right = 0;
         for (const auto& [qp, tensor] : session_->stored()) {
             judge.check_stored(qp, tensor.codes);
-            if (is_output(qp))
-                right = classified_rightly(tensor.codes, tensor.shape, first);
+            if (is_output(qp)) right = classified_rightly(tensor.codes, tensor.shape, first);
         }
         judge.end_batch();
         return right;

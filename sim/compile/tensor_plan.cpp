@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "wagesim/error.h"
 
@@ -207,8 +208,23 @@ void TensorPlans::plan_batch_norm(const Job& job, int index) {
 void TensorPlans::check_statistics(const Job& job, int index) const {
     const Layer& layer = job.layer(index);
     const TensorPlan& input = output(layer.inputs[0]);
-    require_bits(job, index, Qp::S, 48, "the statistics keep 6 bytes of it");
-    require_bits(job, index, Qp::SS, 80, "the statistics keep 10 bytes of it");
+    const auto require = [&](bool holds, Qp qp, const std::string& expected) {
+        if (!holds)
+            throw InputError("layer " + layer.name + ": " + name_of(qp) + ": expected " + expected);
+    };
+    const auto frac = [&](Qp qp) { return job.at(index, qp).format.frac; };
+    const Format& sum = job.at(index, Qp::S).format;
+    const Format& squares = job.at(index, Qp::SS).format;
+    require(sum.bits == 48 && sum.is_signed, Qp::S, "48 bits, signed: its register");
+    require(squares.bits == 80 && !squares.is_signed, Qp::SS, "80 bits, unsigned: its register");
+    require(frac(Qp::var) == 2 * frac(Qp::sigma), Qp::var,
+            "twice sigma's fraction bits (" + std::to_string(2 * frac(Qp::sigma)) + "), found " +
+                std::to_string(frac(Qp::var)));
+    for (const auto& [running, batch] :
+         {std::pair{Qp::run_mu, Qp::mu}, std::pair{Qp::run_sigma, Qp::sigma}})
+        require(frac(running) >= frac(batch), running,
+                "at least " + name_of(batch) + "'s " + std::to_string(frac(batch)) +
+                    " fraction bits, found " + std::to_string(frac(running)));
     const Wide count = input.shape.n * input.shape.h * input.shape.w;
     require_exact(layer, Qp::S, input.bound * count, job.at(index, Qp::S).format);
     if (bits_for(input.bound, false) > 40)

@@ -207,6 +207,18 @@ class BadDatapaths(Case):
         self.bad({"quantizers": {"x2": {"bits": 12}}}, "bn", "x2", "12")
         self.bad({"quantizers": {"Wq": {"bits": 9}}}, "conv", "Wq", "9")
 
+    def test_registers_that_the_machine_does_not_have_are_refused(self):
+        for quantizers, fragment in (
+                ({"S": {"bits": 47}}, "S: expected 48 bits"), ({"SS": {"signed": True}}, "SS: expected 80 bits"),
+                ({"var": {"frac": 20}}, "var: expected twice sigma's"),
+                ({"run_mu": {"bits": 12, "frac": 8}}, "run_mu: expected at least mu's 15"),
+                ({"run_sigma": {"frac": 12}}, "run_sigma: expected at least sigma's 15")):
+            path = self.write("bad.json", {"quantizers": quantizers})
+            with self.subTest(quantizers=quantizers):
+                self.refused(["run", self.network, "--data", DATA, "--datapath", path, "--bn", "batch"], "bn", fragment)
+        self.bad({"quantizers": {"inv": {"rounding": "floor"}}}, "quantizers.inv", "half_even")
+        self.bad({"quantizers": {"fold_a": {"bits": 8}}}, "quantizers.fold_a", "16-bit mantissa")
+
     def test_neither_a_preset_nor_a_file(self):
         self.refused(["config", "int9"], "int9", "int8")
 

@@ -106,11 +106,12 @@ TEST(Refusals, AnExactRegisterTooNarrowIsSaidWithItsBits) {
 }
 
 TEST(Refusals, StatisticsThatMayOverflowAreRefusedForTheBatchThatDoes) {
-    // S: 64 pixels of at most 45 * 127 * 127 = 725805: 46451520 < 2^26, 27 bits with its sign.
-    const auto narrow = [](Datapath& d) { d.quantizers[Qp::S].format.bits = 27; };
-    EXPECT_EQ(refusal(narrow, BatchNorm::batch, 1), "");
-    expect_words(refusal(narrow, BatchNorm::batch, 2),
-                 {"layer bn1", "S", "needs 28 bits", "has 27"});
+    // S: 64 pixels an image of at most 45 * 127 * 127 = 725805; 2^22 images: 2^47 < 1.95e14 < 2^48.
+    EXPECT_EQ(refusal([](Datapath&) {}, BatchNorm::batch, 2), "");
+    expect_words(refusal([](Datapath&) {}, BatchNorm::batch, 1 << 22),
+                 {"layer bn1", "S", "needs 49 bits", "has 48"});
+    const auto narrow = [](Datapath& d) { d.quantizers[Qp::S].format.bits = 47; };
+    expect_words(refusal(narrow, BatchNorm::batch, 2), {"layer bn1", "S", "48 bits"});
     EXPECT_EQ(refusal(narrow, BatchNorm::running, 2), "");
 }
 

@@ -71,7 +71,7 @@ std::vector<std::string_view> qp_list() {
 /// Exact registers whose unit follows from their operands, layer by layer.
 bool has_derived_frac(Qp qp) {
     return qp == Qp::y || qp == Qp::z || qp == Qp::bias_q || qp == Qp::S || qp == Qp::SS ||
-           qp == Qp::stream;
+           qp == Qp::stream || qp == Qp::x2;
 }
 
 Datapath int8_preset() {
@@ -196,6 +196,12 @@ void read_quantizer(const Node& node, Qp qp, Quantizer& quantizer) {
     if (node.has("overflow"))
         quantizer.overflow = static_cast<Overflow>(
             node.at("overflow").one_of({overflow_names.begin(), overflow_names.end()}));
+    if (qp == Qp::inv || qp == Qp::fold_a) {
+        const Quantizer fixed = int8_preset().quantizers.at(qp);
+        if (format != fixed.format || quantizer.rounding != fixed.rounding ||
+            quantizer.overflow != fixed.overflow)
+            node.fail("a 16-bit mantissa and an exponent, rounded half_even; nothing of it can be set");
+    }
 }
 
 void read_quantizers(const Node& node, const std::map<Qp, Quantizer>& general,
