@@ -5,6 +5,7 @@
 #include <systemc>
 
 #include "compile/compile.h"
+#include "cycles_command.h"
 #include "inspect.h"
 #include "machine.h"
 #include "run.h"
@@ -109,6 +110,8 @@ int command_line(int argc, char** argv) {
         ->capture_default_str();
     compile->add_flag("--listing", listing, "print every command with its addresses and tokens");
 
+    wagesim::app::CyclesCommand cycles(app);
+
     std::string preset = "int8";
     auto* config = app.add_subcommand("config", "print all settings of a datapath as JSON");
     config->add_option("datapath", preset, "preset or JSON file")->capture_default_str();
@@ -147,6 +150,7 @@ int command_line(int argc, char** argv) {
     }
     if (compile->parsed())
         return wagesim::app::print_program(network_file, datapath_file, batch, batch_norm, listing);
+    if (cycles.parsed()) return cycles.run();
     if (config->parsed()) {
         std::cout << wagesim::to_json(wagesim::read_datapath(preset)) << "\n";
         return 0;

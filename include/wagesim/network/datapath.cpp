@@ -200,7 +200,8 @@ void read_quantizer(const Node& node, Qp qp, Quantizer& quantizer) {
         const Quantizer fixed = int8_preset().quantizers.at(qp);
         if (format != fixed.format || quantizer.rounding != fixed.rounding ||
             quantizer.overflow != fixed.overflow)
-            node.fail("a 16-bit mantissa and an exponent, rounded half_even; nothing of it can be set");
+            node.fail(
+                "a 16-bit mantissa and an exponent, rounded half_even; nothing of it can be set");
     }
 }
 

@@ -1,0 +1,186 @@
+// See timing/cycles.h, where the formulas stand.
+#include "timing/cycles.h"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "text.h"
+#include "wagesim/error.h"
+
+namespace wagesim::timing {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+
+double percent(std::int64_t part, double whole) {
+    return whole > 0 ? 100.0 * static_cast<double>(part) / whole : 0;
+}
+
+struct Mapping {
+    std::int64_t rows, columns, time;  // Sr, Sc, T
+};
+
+Mapping map(const Workload& w, Dataflow dataflow) {
+    switch (dataflow) {
+        case Dataflow::os:
+            return {w.m, w.n, w.k};
+        case Dataflow::is:
+            return {w.k, w.m, w.n};
+        default:
+            return {w.k, w.n, w.m};
+    }
+}
+
+LayerCycles scalesim_cycles(const Workload& w, const ArrayConfig& array, Dataflow dataflow,
+                            bool paper) {
+    const Mapping s = map(w, dataflow);
+    const std::int64_t r = array.rows, c = array.columns;
+    const bool is_os = dataflow == Dataflow::os;
+    const std::int64_t folds = checked_product(ceil_div(s.rows, r), ceil_div(s.columns, c), w.name);
+
+    LayerCycles cycles;
+    cycles.folds = checked_product(folds, w.repeats, w.name);
+    cycles.per_fold = s.time + c - 2 + (is_os && !paper ? r : 2 * r);
+    cycles.compute_cycles = checked_product(cycles.folds, cycles.per_fold, w.name);
+    cycles.reported_total = cycles.compute_cycles - (paper ? 0 : w.repeats);
+
+    const auto pes = static_cast<double>(r) * static_cast<double>(c);
+    const std::int64_t divisor =
+        paper ? cycles.per_fold : s.time + (is_os ? r + c - 2 : 2 * r + 2 * c - 3);
+    cycles.overall_util = percent(w.macs(), static_cast<double>(cycles.reported_total) * pes);
+    cycles.mapping_efficiency = percent(s.rows * s.columns, static_cast<double>(folds) * pes);
+    cycles.compute_util =
+        cycles.mapping_efficiency * static_cast<double>(s.time) / static_cast<double>(divisor);
+    return cycles;
+}
+
+LayerCycles wagesim_cycles(const Workload& w, const ArrayConfig& array) {
+    const std::int64_t r = array.rows, c = array.columns;
+    const std::int64_t wavefront = r + c - 1;
+    const std::int64_t next_weights = wavefront + r;  // from a GEMM's start: swap, then WLOAD
+    const auto busy = [&](std::int64_t k) {
+        const std::int64_t feed = ceil_div(k * array.operand_bytes, array.bank_bytes_per_cycle);
+        return checked_product(w.m, std::max<std::int64_t>(1, feed), w.name);
+    };
+    const auto times = [&](std::int64_t a, std::int64_t b) {
+        return checked_product(a, b, w.name);
+    };
+    const auto plus = [&](std::int64_t a, std::int64_t b) { return checked_sum(a, b, w.name); };
+
+    // Every column of tiles is full k tiles and one last, which may be shorter.
+    const std::int64_t full = ceil_div(w.k, r) - 1, last_k = w.k - full * r;
+    const std::int64_t columns = times(ceil_div(w.n, c), w.repeats);
+    const std::int64_t full_busy = busy(std::min(w.k, r)), last_busy = busy(last_k);
+    const std::int64_t full_step = std::max(full_busy, next_weights);
+    const std::int64_t last_step = std::max(last_busy, next_weights);
+
+    LayerCycles cycles;
+    cycles.folds = times(columns, full + 1);
+    cycles.per_fold = full_step;
+    cycles.compute_cycles =
+        plus(plus(times(times(columns, full), full_step), times(columns - 1, last_step)),
+             plus(last_busy, r + wavefront));
+    cycles.reported_total = cycles.compute_cycles;
+
+    const auto pes = static_cast<double>(r) * static_cast<double>(c);
+    const std::int64_t array_busy = times(columns, plus(times(full, full_busy), last_busy));
+    cycles.overall_util = percent(w.macs(), static_cast<double>(cycles.compute_cycles) * pes);
+    cycles.mapping_efficiency =
+        percent(w.k * w.n * w.repeats, static_cast<double>(cycles.folds) * pes);
+    cycles.compute_util = percent(w.macs(), static_cast<double>(array_busy) * pes);
+    return cycles;
+}
+
+/// As Python prints a float: the shortest digits that read back, with a point.
+std::string float_text(double value) {
+    char digits[64];
+    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    std::string text(digits, end);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0";
+    return text;
+}
+
+}  // namespace
+
+std::string_view to_string(Dataflow dataflow) {
+    switch (dataflow) {
+        case Dataflow::os:
+            return "os";
+        case Dataflow::is:
+            return "is";
+        default:
+            return "ws";
+    }
+}
+
+std::string_view to_string(Convention convention) {
+    switch (convention) {
+        case Convention::scalesim:
+            return "scalesim";
+        case Convention::scalesim_paper:
+            return "scalesim-paper";
+        default:
+            return "wagesim";
+    }
+}
+
+Dataflow parse_dataflow(const std::string& word, const std::string& origin) {
+    for (const Dataflow dataflow : {Dataflow::ws, Dataflow::os, Dataflow::is})
+        if (lower(word) == to_string(dataflow)) return dataflow;
+    throw InputError(origin + ": expected ws, os or is, found '" + word + "'");
+}
+
+Convention parse_convention(const std::string& word, const std::string& origin) {
+    for (const Convention convention :
+         {Convention::wagesim, Convention::scalesim, Convention::scalesim_paper})
+        if (word == to_string(convention)) return convention;
+    throw InputError(origin + ": expected wagesim, scalesim or scalesim-paper, found '" + word +
+                     "'");
+}
+
+LayerCycles layer_cycles(const Workload& workload, const ArrayConfig& array, Dataflow dataflow,
+                         Convention convention) {
+    if (array.rows < 1 || array.columns < 1)
+        throw InputError("array " + std::to_string(array.rows) + "x" +
+                         std::to_string(array.columns) + ": expected at least one row and column");
+    if (convention != Convention::wagesim)
+        return scalesim_cycles(workload, array, dataflow, convention == Convention::scalesim_paper);
+    if (dataflow != Dataflow::ws)
+        throw InputError("dataflow " + std::string(to_string(dataflow)) +
+                         " is not modelled yet in convention wagesim, only ws; conventions "
+                         "scalesim and scalesim-paper have ws, os and is");
+    return wagesim_cycles(workload, array);
+}
+
+NetworkCycles network_cycles(const std::vector<Workload>& workloads, const ArrayConfig& array,
+                             Dataflow dataflow, Convention convention) {
+    NetworkCycles sum;
+    for (const Workload& w : workloads) {
+        const LayerCycles layer = layer_cycles(w, array, dataflow, convention);
+        sum.layers.push_back(layer);
+        sum.macs = checked_sum(sum.macs, w.macs(), w.name);
+        sum.folds = checked_sum(sum.folds, layer.folds, w.name);
+        sum.compute_cycles = checked_sum(sum.compute_cycles, layer.compute_cycles, w.name);
+        sum.reported_total = checked_sum(sum.reported_total, layer.reported_total, w.name);
+    }
+    sum.overall_util =
+        percent(sum.macs, static_cast<double>(sum.reported_total) *
+                              static_cast<double>(array.rows) * static_cast<double>(array.columns));
+    return sum;
+}
+
+std::string compute_report(const NetworkCycles& network) {
+    std::ostringstream out;
+    out << "LayerID, Total Cycles (incl. prefetch), Total Cycles, Stall Cycles, Overall Util %, "
+           "Mapping Efficiency %, Compute Util %,\n";
+    for (std::size_t i = 0; i < network.layers.size(); ++i) {
+        const LayerCycles& layer = network.layers[i];
+        out << i << ", " << layer.reported_total << ", " << layer.reported_total << ", 0, "
+            << float_text(layer.overall_util) << ", " << float_text(layer.mapping_efficiency)
+            << ", " << float_text(layer.compute_util) << ",\n";
+    }
+    return out.str();
+}
+
+}  // namespace wagesim::timing
