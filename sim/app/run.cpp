@@ -173,27 +173,7 @@ public:
         }
         progress.clear();
 
-        report::RunFacts facts;
-        facts.golden = options_.golden;
-        facts.batch_norm = options_.batch_norm;
-        facts.network_file = options_.network;
-        facts.datapath_name = datapath_.name;
-        facts.data = options_.data;
-        facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed)
-                                                 : options_.weights;
-        facts.images = data_.count;
-        facts.batch = batch_;
-        facts.seed = options_.seed;
-        facts.stall_seed = options_.stall_seed;
-        if (machine_error.empty())
-            facts.accuracy = static_cast<double>(right) / static_cast<double>(data_.count);
-        if (injection_) {
-            facts.injection = options_.inject;
-            const auto fate = session_->machine().fate();
-            facts.injection_story = fate->story;
-            if (fate->hit && machine_error.empty() && judge.clean())
-                facts.injection_story += "; masked: no quantisation point changed";
-        }
+        auto facts = facts_of(machine_error, right, judge);
         facts.wall_seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
@@ -221,11 +201,38 @@ public:
             for (const auto& finding : judge.findings())
                 std::cerr << "finding: " << finding.layer_qp << ": " << finding.text << "\n";
         }
-        if (!machine_error.empty()) std::cerr << "machine error: " << machine_error << "\n";
+        if (!machine_error.empty() && (options_.json || options_.quiet))
+            std::cerr << "machine error: " << machine_error << "\n";
         return judge.clean() && machine_error.empty() ? 0 : 1;
     }
 
 private:
+    report::RunFacts facts_of(const std::string& machine_error, std::int64_t right,
+                              const check::Judge& judge) {
+        report::RunFacts facts;
+        facts.golden = options_.golden;
+        facts.batch_norm = options_.batch_norm;
+        facts.network_file = options_.network;
+        facts.datapath_name = datapath_.name;
+        facts.data = options_.data;
+        facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed)
+                                                 : options_.weights;
+        facts.images = data_.count;
+        facts.batch = batch_;
+        facts.seed = options_.seed;
+        facts.stall_seed = options_.stall_seed;
+        if (machine_error.empty())
+            facts.accuracy = static_cast<double>(right) / static_cast<double>(data_.count);
+        if (injection_) {
+            facts.injection = options_.inject;
+            const auto fate = session_->machine().fate();
+            facts.injection_story = fate->story;
+            if (fate->hit && machine_error.empty() && judge.clean())
+                facts.injection_story += "; masked: no quantisation point changed";
+        }
+        return facts;
+    }
+
     /// Images first .. first + size through the machine; returns how many it classified rightly.
     std::int64_t run_batch(std::int64_t first, std::int64_t size, golden::Model* golden,
                            check::Judge& judge, report::Recorder& recorder) {

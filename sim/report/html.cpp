@@ -85,8 +85,8 @@ std::string to_html(const Json& document) {
     const Json& summary = document["summary"];
     const Json& run = document["run"];
     const bool judged = run["golden"] != "none";
-    const bool clean =
-        summary["mismatches"] == 0 && summary["uncertified"] == 0 && summary["findings"] == 0;
+    const bool clean = summary["mismatches"] == 0 && summary["uncertified"] == 0 &&
+                       summary["findings"] == 0 && !document.contains("machine_error");
     std::ostringstream out;
     const std::string title =
         "wagesim: " + run["network"].get<std::string>() + ", " + summary["mode"].get<std::string>();
@@ -106,6 +106,9 @@ std::string to_html(const Json& document) {
         << count(summary["macs"]) << " MACs, batch norm with "
         << escaped(run["batch_norm"].get<std::string>()) << " statistics, seed " << summary["seed"]
         << ", version " << escaped(summary["version"].get<std::string>()) << ".</p>\n";
+    if (document.contains("machine_error"))
+        out << "<p class=\"bad\">The machine stopped: "
+            << escaped(document["machine_error"].get<std::string>()) << "</p>\n";
     if (document.contains("first_mismatch"))
         out << "<h2>First mismatch</h2><pre>"
             << escaped(document["first_mismatch"]["text"].get<std::string>()) << "</pre>\n";

@@ -131,7 +131,10 @@ std::string to_text(const Json& document) {
     const auto mismatches = summary.at("mismatches").get<std::int64_t>();
     const auto uncertified = summary.at("uncertified").get<std::int64_t>();
     const auto findings = summary.at("findings").get<std::int64_t>();
-    const bool clean = mismatches == 0 && uncertified == 0 && findings == 0;
+    const bool stopped = document.contains("machine_error");
+    const bool clean = mismatches == 0 && uncertified == 0 && findings == 0 && !stopped;
+    if (stopped)
+        out << "\nthe machine stopped: " << document["machine_error"].get<std::string>() << "\n";
     out << "\n"
         << (clean ? "BIT-EXACT: " : "NOT BIT-EXACT: ")
         << grouped(summary.at("tensors_checked").get<std::int64_t>()) << " tensors, "
