@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "report/document.h"
+#include "report/table.h"
 #include "timing/config.h"
 #include "timing/cycles.h"
 #include "timing/topology.h"
@@ -73,26 +74,6 @@ std::string percent(double value) {
     return text.str();
 }
 
-/// Columns as wide as their widest cell; the first is left-aligned.
-void print_table(const std::vector<std::vector<std::string>>& rows) {
-    std::vector<std::size_t> width(rows.front().size(), 0);
-    std::size_t total = 0;
-    for (std::size_t c = 0; c < width.size(); ++c) {
-        for (const auto& row : rows) width[c] = std::max(width[c], row[c].size());
-        total += width[c] + 2;
-    }
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        std::ostringstream line;
-        for (std::size_t c = 0; c < width.size(); ++c)
-            line << (c == 0 ? std::left : std::right) << (c == 0 ? "" : "  ")
-                 << std::setw(static_cast<int>(width[c])) << rows[r][c];
-        const std::string text = line.str();
-        std::cout << text.substr(0, text.find_last_not_of(' ') + 1) << "\n";
-        if (r == 0) std::cout << std::string(total - 2, '-') << "\n";
-    }
-    std::cout << "\n";
-}
-
 void print_layers(const Point& point, const std::vector<timing::Workload>& workloads) {
     using report::grouped;
     std::vector<std::vector<std::string>> rows{{"layer", "M", "N", "K", "MACs", "folds", "per fold",
@@ -109,7 +90,7 @@ void print_layers(const Point& point, const std::vector<timing::Workload>& workl
     rows.push_back({"total", "", "", "", grouped(point.cycles.macs), grouped(point.cycles.folds),
                     "", grouped(point.cycles.compute_cycles), percent(point.cycles.overall_util),
                     "", ""});
-    print_table(rows);
+    std::cout << report::table(rows, 1) << "\n";
 }
 
 void print_sweep(const std::vector<Point>& points) {
@@ -119,7 +100,7 @@ void print_sweep(const std::vector<Point>& points) {
         rows.push_back({point.size(), std::string(to_string(point.dataflow)),
                         grouped(point.cycles.folds), grouped(point.cycles.compute_cycles),
                         percent(point.cycles.overall_util)});
-    print_table(rows);
+    std::cout << report::table(rows, 1) << "\n";
 }
 
 std::string meaning(timing::Convention convention, const timing::ArrayConfig& array) {

@@ -68,14 +68,28 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
     return text + ")";
 }
 
-/// Shapes as in files: conv2d weights (O, I, kh, kw), linear (O, I), all else (C).
-std::vector<std::int64_t> file_shape(const Layer& layer, Qp qp, const Shape& shape) {
-    if (qp != Qp::W) return {shape.c};
-    if (layer.type == LayerType::linear) return {shape.n, shape.c};
+}  // namespace
+
+std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, const Shape& shape) {
+    switch (qp.qp) {
+        case Qp::image:
+        case Qp::W:
+        case Qp::Wq:
+        case Qp::xhat:
+        case Qp::x2:
+        case Qp::y:
+        case Qp::z:
+        case Qp::A:
+        case Qp::stream:
+            break;
+        default:
+            return {shape.c};
+    }
+    const bool linear = qp.layer >= 0 && network.layers[static_cast<std::size_t>(qp.layer)].type ==
+                                             LayerType::linear;
+    if (linear) return {shape.n, shape.c};
     return {shape.n, shape.c, shape.h, shape.w};
 }
-
-}  // namespace
 
 Parameters initial_parameters(const Network& network, const Datapath& datapath,
                               std::uint32_t seed) {
@@ -110,10 +124,10 @@ void read_parameters(const std::string& path, const Network& network, const Data
         const std::string name = layer.name + "." + std::string(to_string(key.second));
         const auto found = arrays.find(name);
         if (found == arrays.end())
-            throw InputError(path + ": no array " + name + " (" + network.name +
-                             " needs it, shape " +
-                             shape_text(file_shape(layer, key.second, tensor.shape)) + ")");
-        const auto expected = file_shape(layer, key.second, tensor.shape);
+            throw InputError(
+                path + ": no array " + name + " (" + network.name + " needs it, shape " +
+                shape_text(file_shape(network, {key.first, key.second}, tensor.shape)) + ")");
+        const auto expected = file_shape(network, {key.first, key.second}, tensor.shape);
         if (found->second.shape != expected)
             throw InputError(path + ": " + name + ": shape " + shape_text(found->second.shape) +
                              ", expected " + shape_text(expected));
@@ -139,7 +153,8 @@ void write_parameters(const std::string& path, const Network& network,
     for (const auto& [key, tensor] : parameters) {
         const Layer& layer = network.layers[static_cast<std::size_t>(key.first)];
         writer.add(layer.name + "." + std::string(to_string(key.second)),
-                   file_shape(layer, key.second, tensor.shape), tensor.codes, tensor.format);
+                   file_shape(network, {key.first, key.second}, tensor.shape), tensor.codes,
+                   tensor.format);
     }
     writer.close();
 }

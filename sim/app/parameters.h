@@ -5,16 +5,22 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "golden/model.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/network/network.h"
+#include "wagesim/program/command.h"
 
 namespace wagesim::app {
 
 /// (layer, W | bias | gamma | beta | run_mu | run_sigma) -> codes in N, C, H, W order (weights
 /// O, I, kh, kw).
 using Parameters = std::map<std::pair<int, Qp>, Tensor>;
+
+/// A tensor's shape in files: conv2d weights (O, I, kh, kw), activations (N, C, H, W), those of a
+/// linear layer (O, I) and (N, C), vectors over channels (C).
+std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, const Shape& shape);
 
 /// Start values: W from the seeded streams, gamma 1, beta and bias 0, running mean 0, deviation 1
 /// (docs/datapath.md, Start).

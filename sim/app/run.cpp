@@ -87,18 +87,6 @@ std::string crc_of(const std::vector<std::int64_t>& codes) {
     return text;
 }
 
-/// Extents as the tensor has them in an .npz: vectors (C), weights and images as they are.
-std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, const Shape& shape) {
-    const bool vector = qp.qp != Qp::image && qp.qp != Qp::Wq && qp.qp != Qp::xhat &&
-                        qp.qp != Qp::x2 && qp.qp != Qp::y && qp.qp != Qp::z && qp.qp != Qp::A &&
-                        qp.qp != Qp::stream;
-    if (vector) return {shape.c};
-    const bool linear = qp.layer >= 0 && network.layers[static_cast<std::size_t>(qp.layer)].type ==
-                                             LayerType::linear;
-    if (linear) return {shape.n, shape.c};
-    return {shape.n, shape.c, shape.h, shape.w};
-}
-
 class Run {
 public:
     explicit Run(const RunOptions& options)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "report/document.h"
+#include "report/table.h"
 
 namespace wagesim::report {
 namespace {
@@ -18,32 +19,6 @@ std::string fixed(double value, int digits) {
 
 std::string count_or_dash(const Json& value) {
     return value.is_null() ? "-" : grouped(value.get<std::int64_t>());
-}
-
-/// Columns as wide as their widest cell; the first two to the left, numbers to the right.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-    std::vector<std::size_t> widths;
-    for (const auto& row : rows)
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            if (widths.size() <= i) widths.push_back(0);
-            widths[i] = std::max(widths[i], row[i].size());
-        }
-    std::string text;
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        std::string line;
-        for (std::size_t i = 0; i < rows[r].size(); ++i) {
-            const std::string pad(widths[i] - rows[r][i].size(), ' ');
-            if (i > 0) line += "  ";
-            line += i < 2 ? rows[r][i] + pad : pad + rows[r][i];
-        }
-        text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-        if (r == 0) {
-            std::size_t width = 2 * (widths.size() - 1);
-            for (const auto w : widths) width += w;
-            text += std::string(width, '-') + "\n";
-        }
-    }
-    return text;
 }
 
 }  // namespace
@@ -81,7 +56,7 @@ std::string to_text(const Json& document) {
                  ? "-"
                  : fixed(layer.at("largest_error").get<double>(), 4)});
     }
-    out << table(rows) << "\n";
+    out << table(rows, 2) << "\n";
 
     std::int64_t prepare = 0;
     for (const Json& pass : document.at("passes"))

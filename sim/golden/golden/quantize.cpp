@@ -140,9 +140,12 @@ void uncertify(Tensor& tensor, const std::string& why) {
 }
 
 void inherit(Tensor& tensor, std::initializer_list<const Tensor*> operands) {
-    for (const Tensor* operand : operands)
-        if (operand != nullptr && !operand->certified)
-            uncertify(tensor, "an operand is not certified: " + operand->why_not);
+    const std::string prefix = "an operand is not certified: ";
+    for (const Tensor* operand : operands) {
+        if (operand == nullptr || operand->certified) continue;
+        const bool passed_on = operand->why_not.compare(0, prefix.size(), prefix) == 0;
+        uncertify(tensor, (passed_on ? "" : prefix) + operand->why_not);
+    }
 }
 
 }  // namespace wagesim::golden
