@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 struct Point {
     timing::ArrayConfig array;
-    timing::Dataflow dataflow = timing::Dataflow::ws;
+    Dataflow dataflow = Dataflow::ws;
     timing::NetworkCycles cycles;
 
     std::string size() const {
@@ -217,7 +217,7 @@ int CyclesCommand::run() const {
     if (!dataflow_.empty()) base.dataflow = timing::parse_dataflow(dataflow_, "--dataflow");
 
     std::vector<timing::ArrayConfig> arrays;
-    std::vector<timing::Dataflow> dataflows;
+    std::vector<Dataflow> dataflows;
     for (const std::string& sweep : sweeps_) {
         const std::string origin = "--sweep " + sweep, key = sweep.substr(0, sweep.find('='));
         if (key == sweep || (key != "array" && key != "dataflow"))
@@ -235,7 +235,7 @@ int CyclesCommand::run() const {
 
     std::vector<Point> points;
     for (const timing::ArrayConfig& array : arrays)
-        for (const timing::Dataflow dataflow : dataflows)
+        for (const Dataflow dataflow : dataflows)
             points.push_back(
                 {array, dataflow, timing::network_cycles(workloads, array, dataflow, convention)});
     if (!out_.empty() && points.size() > 1)

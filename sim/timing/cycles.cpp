@@ -103,17 +103,6 @@ std::string float_text(double value) {
 
 }  // namespace
 
-std::string_view to_string(Dataflow dataflow) {
-    switch (dataflow) {
-        case Dataflow::os:
-            return "os";
-        case Dataflow::is:
-            return "is";
-        default:
-            return "ws";
-    }
-}
-
 std::string_view to_string(Convention convention) {
     switch (convention) {
         case Convention::scalesim:

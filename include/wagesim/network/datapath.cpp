@@ -58,6 +58,7 @@ const std::vector<MachineNumber>& machine_numbers() {
 
 const std::vector<std::string_view> accumulator_overflows{"wrap", "saturate"};
 const std::vector<std::string_view> dividers{"pipelined", "iterative"};
+const std::vector<std::string_view> dataflows{"ws", "os"};  // the machine's
 const std::vector<std::string_view> normalizes{"divide", "reciprocal"};
 const std::vector<std::string_view> bn_inferences{"normalize", "folded"};
 const std::vector<std::string_view> presets{"int8"};
@@ -145,7 +146,7 @@ void check_machine(const MachineConfig& m, const Node& node) {
 }
 
 void read_machine(const Node& node, MachineConfig& machine) {
-    std::vector<std::string_view> keys{"accumulator_overflow", "divider"};
+    std::vector<std::string_view> keys{"accumulator_overflow", "divider", "dataflow"};
     for (const MachineNumber& number : machine_numbers()) keys.push_back(number.name);
     node.expect_keys(keys, "the machine");
     for (const MachineNumber& number : machine_numbers()) {
@@ -165,6 +166,9 @@ void read_machine(const Node& node, MachineConfig& machine) {
     if (node.has("divider"))
         machine.divider =
             static_cast<DividerKind>(setting(node.at("divider"), "").one_of(dividers));
+    if (node.has("dataflow"))
+        machine.dataflow =
+            static_cast<Dataflow>(setting(node.at("dataflow"), "").one_of(dataflows));
     check_machine(machine, node);
 }
 
@@ -300,6 +304,8 @@ Json machine_json(const MachineConfig& machine) {
     json["divider"] =
         setting_json(dividers[static_cast<std::size_t>(machine.divider)],
                      dividers[static_cast<std::size_t>(usual.divider)], "", "assumed");
+    json["dataflow"] =
+        setting_json(to_string(machine.dataflow), to_string(usual.dataflow), "", "Gemmini");
     return json;
 }
 
@@ -334,6 +340,17 @@ bool layer_has(const Network& network, int index, Qp qp) {
 }
 
 }  // namespace
+
+std::string_view to_string(Dataflow dataflow) {
+    switch (dataflow) {
+        case Dataflow::os:
+            return "os";
+        case Dataflow::is:
+            return "is";
+        default:
+            return "ws";
+    }
+}
 
 const Quantizer& Datapath::at(const std::string& layer, Qp qp) const {
     if (const auto own = layer_quantizers.find(layer); own != layer_quantizers.end())

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wagesim/format/format.h"
@@ -16,12 +17,18 @@ enum class Normalize { divide, reciprocal };
 enum class BnInference { normalize, folded };
 enum class DividerKind { pipelined, iterative };
 
+/// What stays in the PEs: weights, sums, or operands. The machine has the first two; `is` is only
+/// for counting cycles (`wagesim cycles`).
+enum class Dataflow { ws, os, is };
+std::string_view to_string(Dataflow dataflow);
+
 /// Sizes and timings of the modelled machine. Cycles are cycles of the one clock.
 struct MachineConfig {
     // MAC array
-    int array_rows = 16;        ///< R, the reduction dimension             [Gemmini]
-    int array_columns = 16;     ///< C, output channels                     [Gemmini]
-    int accumulator_bits = 40;  ///< physical width of a partial sum        [assumed]
+    int array_rows = 16;               ///< R, the reduction dimension             [Gemmini]
+    int array_columns = 16;            ///< C, output channels                     [Gemmini]
+    Dataflow dataflow = Dataflow::ws;  ///< ws or os                        [Gemmini]
+    int accumulator_bits = 40;         ///< physical width of a partial sum        [assumed]
     Overflow accumulator_overflow = Overflow::wrap;  ///< wrap, or full (saturate)  [knob]
     // Buffers, bytes
     std::int64_t weight_buffer_bytes = 64 * 1024;       ///< two halves           [assumed]

@@ -76,7 +76,8 @@ struct WeightLoad {
     std::int32_t columns = 0;  ///< output channels of this tile, <= C
 };
 
-/// GEMM: streams one row of K operands per output pixel against the weights in the array.
+/// GEMM: multiplies operands, one row of K per output pixel, with a tile of weights: with
+/// `dataflow: ws` those that WLOAD brought to the array, with `os` those in the weight buffer.
 ///
 /// Output pixel p = (n, oh, ow) of the box (row-major) and reduction index k, running over
 /// (kh, kw, c) with c fastest (`channel_major`: (c, kh, kw), kw fastest, for flattened inputs):
@@ -85,7 +86,8 @@ struct WeightLoad {
 ///   else the operand's byte at address + n * stride_n + (ih - h0) * stride_h + (iw - w0) *
 ///   stride_w + c * bytes
 /// (n counted from the box's first image).
-/// Sums over the R rows of the array go to accumulator row `accumulator_row` + p, column c.
+/// The sums go to accumulator row `accumulator_row` + p, column c: ws in one addition of the K
+/// tile's exact sum, os in one addition per product.
 struct Gemm {
     std::int64_t address = 0;  ///< in `activations`, of (first image, h0, w0, first channel)
     std::int32_t bytes = 1;    ///< per operand
@@ -96,13 +98,16 @@ struct Gemm {
     std::int32_t padding_h = 0, padding_w = 0, dilation_h = 1, dilation_w = 1;
     std::int32_t channels = 0;  ///< input channels of the reduction (of the group)
     bool channel_major = false;
-    std::int32_t k0 = 0, k = 0;  ///< this K tile: indices [k0, k0 + k)
+    std::int32_t k0 = 0, k = 0;  ///< this K tile: indices [k0, k0 + k); ws: k <= R
     std::int32_t columns = 0;    ///< output channels of this tile
     std::int64_t accumulator_row = 0;
     bool accumulate = false;         ///< add to the row; else start it from the bias, or from 0
     std::int64_t bias_address = -1;  ///< first start: 4-byte codes in `parameters`; -1: none
-    /// Given `array_rows + array_columns - 1` cycles after the start, when the last PE has taken
-    /// its new weight: the shadow registers are free.
+    /// os: the weight of column c and index k0 + j, in `weights`, is at weight_address +
+    /// c * weight_stride + j.
+    std::int64_t weight_address = 0, weight_stride = 0;
+    /// ws: given `array_rows + array_columns - 1` cycles after the start, when the last PE has
+    /// taken its new weight: the shadow registers are free.
     std::vector<Token> gives_at_swap;
 };
 

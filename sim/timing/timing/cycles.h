@@ -27,13 +27,12 @@
 #include <vector>
 
 #include "timing/topology.h"
+#include "wagesim/network/datapath.h"
 
 namespace wagesim::timing {
 
-enum class Dataflow { ws, os, is };
 enum class Convention { wagesim, scalesim, scalesim_paper };
 
-std::string_view to_string(Dataflow dataflow);
 std::string_view to_string(Convention convention);  ///< "scalesim-paper" for the third
 /// Throw InputError listing the names; `origin` says where the word stands.
 Dataflow parse_dataflow(const std::string& word, const std::string& origin);
