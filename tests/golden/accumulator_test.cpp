@@ -12,10 +12,16 @@ struct Setting {
     Overflow overflow;
     bool bias;
     bool linear;
+    Dataflow dataflow = Dataflow::ws;
+
+    std::size_t products_per_addition() const {
+        return dataflow == Dataflow::os ? 1 : static_cast<std::size_t>(rows);
+    }
 };
 void PrintTo(const Setting& s, std::ostream* out) {
-    *out << s.bits << " bits, " << s.rows << " rows, y " << s.y_bits << " bits, "
-         << to_string(s.overflow) << (s.bias ? ", bias" : "") << (s.linear ? ", linear" : "");
+    *out << to_string(s.dataflow) << ", " << s.bits << " bits, " << s.rows << " rows, y "
+         << s.y_bits << " bits, " << to_string(s.overflow) << (s.bias ? ", bias" : "")
+         << (s.linear ? ", linear" : "");
 }
 
 /// Two's complement or saturation of a partial sum, by comparison and repeated subtraction.
@@ -32,7 +38,7 @@ Wide hold(Wide sum, int bits, Overflow overflow, bool& event) {
 
 class Accumulator : public testing::TestWithParam<Setting> {};
 
-TEST_P(Accumulator, EqualsABruteForceLoopOverTiles) {
+TEST_P(Accumulator, EqualsABruteForceLoop) {
     const Setting s = GetParam();
     constexpr int channels = 6, outputs = 4, kernel = 3, size = 7, images = 2;
     const std::string bias = s.bias ? ", \"bias\": true" : "";
@@ -44,6 +50,7 @@ TEST_P(Accumulator, EqualsABruteForceLoopOverTiles) {
     c.datapath.machine.accumulator_bits = s.bits;
     c.datapath.machine.accumulator_overflow = s.overflow;
     c.datapath.machine.array_rows = s.rows;
+    c.datapath.machine.dataflow = s.dataflow;
     c.rule(Qp::z).format.bits = s.y_bits;
     c.random_pixels(7, images);
     Numbers numbers(11);
@@ -87,11 +94,10 @@ TEST_P(Accumulator, EqualsABruteForceLoopOverTiles) {
                 bool added = false, narrowed = false;
                 const Wide start = biases[static_cast<std::size_t>(o)];
                 Wide sum = hold(start, s.bits, s.overflow, added), wide = start;
-                for (std::size_t k = 0; k < products.size();
-                     k += static_cast<std::size_t>(s.rows)) {
+                const std::size_t step = s.products_per_addition();
+                for (std::size_t k = 0; k < products.size(); k += step) {
                     Wide tile = 0;
-                    for (std::size_t r = k;
-                         r < std::min(products.size(), k + static_cast<std::size_t>(s.rows)); ++r)
+                    for (std::size_t r = k; r < std::min(products.size(), k + step); ++r)
                         tile += products[r];
                     wide += tile;
                     sum = hold(sum + tile, s.bits, s.overflow, added);
@@ -111,19 +117,24 @@ TEST_P(Accumulator, EqualsABruteForceLoopOverTiles) {
     EXPECT_EQ(differs > 0, is_narrow);
 }
 
-INSTANTIATE_TEST_SUITE_P(Widths, Accumulator,
-                         testing::Values(Setting{40, 16, 32, Overflow::wrap, false, false},
-                                         Setting{40, 16, 32, Overflow::wrap, true, true},
-                                         Setting{17, 16, 32, Overflow::wrap, false, false},
-                                         Setting{16, 5, 32, Overflow::wrap, true, false},
-                                         Setting{17, 4, 32, Overflow::full, false, false},
-                                         Setting{16, 16, 32, Overflow::full, true, false},
-                                         Setting{14, 1, 32, Overflow::full, true, false},
-                                         Setting{16, 3, 32, Overflow::saturate, true, false},
-                                         Setting{40, 16, 16, Overflow::wrap, false, false},
-                                         Setting{18, 16, 16, Overflow::full, true, false},
-                                         Setting{18, 16, 32, Overflow::wrap, true, true},
-                                         Setting{18, 7, 32, Overflow::full, false, true}));
+INSTANTIATE_TEST_SUITE_P(
+    Widths, Accumulator,
+    testing::Values(Setting{40, 16, 32, Overflow::wrap, false, false},
+                    Setting{40, 16, 32, Overflow::wrap, true, true},
+                    Setting{17, 16, 32, Overflow::wrap, false, false},
+                    Setting{16, 5, 32, Overflow::wrap, true, false},
+                    Setting{17, 4, 32, Overflow::full, false, false},
+                    Setting{16, 16, 32, Overflow::full, true, false},
+                    Setting{14, 1, 32, Overflow::full, true, false},
+                    Setting{16, 3, 32, Overflow::saturate, true, false},
+                    Setting{40, 16, 16, Overflow::wrap, false, false},
+                    Setting{18, 16, 16, Overflow::full, true, false},
+                    Setting{18, 16, 32, Overflow::wrap, true, true},
+                    Setting{18, 7, 32, Overflow::full, false, true},
+                    Setting{40, 16, 32, Overflow::wrap, true, false, Dataflow::os},
+                    Setting{16, 16, 32, Overflow::wrap, true, false, Dataflow::os},
+                    Setting{16, 16, 32, Overflow::full, true, false, Dataflow::os},
+                    Setting{18, 7, 32, Overflow::full, false, true, Dataflow::os}));
 
 TEST(AccumulatorEvent, AWrapThatUnwrapsIsStillAnEvent) {
     // Codes 127, 127, -127, -127 times 127 with one addition each: 16129, 32258 (wraps in 15

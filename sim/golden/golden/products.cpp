@@ -88,12 +88,12 @@ void gemm(CBLAS_TRANSPOSE transpose_b, std::int64_t m, std::int64_t n, std::int6
                 c, static_cast<int>(n));
 }
 
-/// One output channel's partial sums, tile by tile, in codes.
+/// One output channel's partial sums, addition by addition, in codes.
 template <class Real>
 class Accumulator {
 public:
     Accumulator(const MachineConfig& machine, const Quantizer& rule)
-        : rows_(machine.array_rows),
+        : products_per_addition_(machine.dataflow == Dataflow::os ? 1 : machine.array_rows),
           overflow_(machine.accumulator_overflow),
           range_(code_range(machine.accumulator_bits, true, overflow_)),
           narrowing_(rule.overflow),
@@ -107,9 +107,9 @@ public:
         const Fitted<Real> start = fit(static_cast<Real>(bias * to_code), range_, overflow_);
         sum_.assign(count, start.code);
         event_.assign(count, start.outside);
-        for (std::int64_t first = 0; first < depth; first += rows_) {
+        for (std::int64_t first = 0; first < depth; first += products_per_addition_) {
             tile_.assign(count, Real{0});
-            for (std::int64_t k = first; k < std::min(depth, first + rows_); ++k)
+            for (std::int64_t k = first; k < std::min(depth, first + products_per_addition_); ++k)
                 for (std::size_t p = 0; p < count; ++p)
                     tile_[p] += weights[k] * columns[static_cast<std::size_t>(k * pixels) + p];
             for (std::size_t p = 0; p < count; ++p) {
@@ -131,7 +131,7 @@ public:
     }
 
 private:
-    const std::int64_t rows_;
+    const std::int64_t products_per_addition_;
     const Overflow overflow_;
     const CodeRange range_;
     const Overflow narrowing_;

@@ -17,8 +17,8 @@ std::vector<Real> dot_products(const Layer& layer, std::int64_t batch,
                                const std::vector<double>& in, const std::vector<double>& weights);
 
 /// The layer's output at frac in.frac + weights.frac, in the width of `rule`: a partial sum starts
-/// at the bias (or 0), takes one addition per tile of `machine.array_rows` products, wraps or
-/// saturates at each, and is then fitted by `rule`'s overflow (by default its low bits stay). K
+/// at the bias (or 0), takes one addition per tile of `machine.array_rows` products (dataflow os: one
+/// per product), wraps or saturates at each, and is then fitted by `rule`'s overflow (by default its low bits stay). K
 /// ascends through (kh, kw, cin), cin fastest; in a linear layer through C, H, W.
 template <class Real>
 Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& weights,
