@@ -7,6 +7,7 @@ find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2 REQUIRED)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
 find_package(BLAS REQUIRED)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 
 # SystemC: Debian ships only pkg-config files; upstream's CMake build ships a config package.
 # An INTERFACE IMPORTED target, because an ALIAS does not survive into try_compile.

@@ -17,7 +17,7 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
       memories_(config_),
       claims_(config_),
       waves_(options.wave == nullptr ? nullptr : std::make_unique<Waves>(*options.wave)),
-      executors_(make_executors(config_, memories_, watch_)),
+      executors_(make_executors(config_, options, memories_, watch_)),
       dram_("dram", config_, options.stall_seed),
       tokens_("tokens"),
       scheduler_("scheduler", config_, memories_, watch_, waves_.get()),
@@ -103,6 +103,11 @@ Machine::Totals Machine::run(const Program& program, Probe& probe) {
     totals.dram_read_bursts = -dma_read_->bursts();
     totals.dram_write_bursts = -dma_write_->bursts();
 
+    const auto pe_operations = [this] {
+        return executors_.pe_operations ? executors_.pe_operations() : 0;
+    };
+    totals.pe_operations = -pe_operations();
+
     const std::int64_t begin = present_cycle();
     for (auto& unit : units_) unit->begin_run(begin);
     if (injection_ && injection_->cycle == 0 && !injection_reached_) inject();
@@ -119,6 +124,7 @@ Machine::Totals Machine::run(const Program& program, Probe& probe) {
     if (!scheduler_.finished()) throw MachineError(deadlock());
 
     totals.cycles = present_cycle() - begin;
+    totals.pe_operations += pe_operations();
     totals.dram_read_bursts += dma_read_->bursts();
     totals.dram_write_bursts += dma_write_->bursts();
     for (std::size_t i = 0; i < units_.size(); ++i) totals.busy[i] = units_[i]->busy_cycles();
@@ -138,6 +144,12 @@ std::string Machine::deadlock() const {
 
 void Machine::inject() {
     injection_reached_ = true;
+    try {
+        executors_.array->settle(injection_->cycle);
+    } catch (...) {
+        scheduler_.control->failed(std::current_exception());
+        return;
+    }
     const std::int64_t address = injection_->address;
     const auto flip = [&](auto& memory, std::int64_t watched) {
         injection_hit_ = memory.flip(address, injection_->bit);

@@ -28,7 +28,13 @@
 
 namespace wagesim::rtl {
 
+/// How the array works: a command at once, or every PE register in every cycle. Same results,
+/// same cycles.
+enum class Fidelity { tile, register_accurate };
+
 struct MachineOptions {
+    Fidelity fidelity = Fidelity::tile;
+    int quantum = 64;  ///< cycles that the registers may lag behind simulated time, at most
     std::uint32_t stall_seed = 0;  ///< random back-pressure; 0: none
     std::optional<Injection> injection;
     trace::WaveSink* wave = nullptr;
@@ -44,18 +50,21 @@ struct InjectionFate {
 struct Executors {
     std::unique_ptr<Executor> weight_loader, array, drain, vector, update;
     std::shared_ptr<void> shared;  ///< what they share among themselves: lives as long as they
+    /// That PEs did, where the array is stepped; empty: unknown.
+    std::function<std::int64_t()> pe_operations;
 };
-using ExecutorFactory = std::function<Executors(const MachineConfig&, Memories&, Watch&)>;
+using ExecutorFactory =
+    std::function<Executors(const MachineConfig&, const MachineOptions&, Memories&, Watch&)>;
 
-/// Tile fidelity: a command of the array is one wait of its own duration.
-Executors tile_executors(const MachineConfig& config, Memories& memories, Watch& watch);
+Executors compute_units(const MachineConfig& config, const MachineOptions& options,
+                        Memories& memories, Watch& watch);
 
 /// One per process (SystemC elaborates once). Not modelled: refresh and pages of the Dram, the
 /// banks of other buffers than the activations, the host's bus.
 class Machine : public sc_core::sc_module {
 public:
     Machine(const sc_core::sc_module_name& name, const MachineConfig& config,
-            const MachineOptions& options, const ExecutorFactory& make_executors = tile_executors);
+            const MachineOptions& options, const ExecutorFactory& make_executors = compute_units);
     ~Machine() override;
 
     /// The host's access, outside simulated time. Reading a byte that neither the host nor a
@@ -68,6 +77,7 @@ public:
         std::int64_t cycles = 0;
         std::int64_t macs = 0;
         std::int64_t padding_slots = 0;  ///< PE slots of streamed rows that carry no MAC
+        std::int64_t pe_operations = 0;  ///< counted PE by PE: macs + padding_slots; tile: 0
         std::int64_t dram_read_bytes = 0, dram_write_bytes = 0;
         std::int64_t dram_read_bursts = 0, dram_write_bursts = 0;
         std::array<std::int64_t, 5> bytes_read{}, bytes_written{};

@@ -1,6 +1,9 @@
-// The compute units at tile fidelity.
+// The compute units, and the array they share.
+#include <limits>
+
 #include "array/array_weights.h"
 #include "array/drain.h"
+#include "array/stepped_array.h"
 #include "array/tile_array.h"
 #include "array/weight_loader.h"
 #include "machine.h"
@@ -8,16 +11,38 @@
 #include "vector/vector_unit.h"
 
 namespace wagesim::rtl {
+namespace {
 
-Executors tile_executors(const MachineConfig& config, Memories& memories, Watch& watch) {
+/// What the weight loader and the array have in common.
+struct SharedArray {
+    explicit SharedArray(const MachineConfig& config) : weights(config) {}
+    ArrayWeights weights;
+    std::unique_ptr<SteppedArray> stepped;
+};
+
+}  // namespace
+
+Executors compute_units(const MachineConfig& config, const MachineOptions& options,
+                        Memories& memories, Watch& watch) {
+    auto shared = std::make_shared<SharedArray>(config);
+    if (options.fidelity == Fidelity::register_accurate) {
+        auto registers = config.dataflow == Dataflow::os ? make_os_register_array(config, memories)
+                                                         : make_ws_register_array(config, memories);
+        shared->stepped = std::make_unique<SteppedArray>(
+            std::move(registers), CycleWindow{0, std::numeric_limits<std::int64_t>::max()},
+            options.quantum);
+    }
+    SteppedArray* const stepped = shared->stepped.get();
     Executors executors;
-    auto weights = std::make_shared<ArrayWeights>(config);
-    executors.weight_loader = std::make_unique<WeightLoader>(config, memories, watch, *weights);
-    executors.array = std::make_unique<TileArray>(config, memories, watch, *weights);
+    executors.weight_loader = std::make_unique<WeightLoader>(memories, shared->weights, stepped);
+    executors.array = std::make_unique<TileArray>(config, memories, shared->weights, stepped);
     executors.drain = std::make_unique<DrainUnit>(config, memories, watch);
     executors.vector = std::make_unique<VectorUnit>(config, memories, watch);
     executors.update = std::make_unique<UpdateUnit>(config, memories, watch);
-    executors.shared = weights;
+    executors.pe_operations = [stepped] {
+        return stepped == nullptr ? 0 : stepped->registers().pe_operations();
+    };
+    executors.shared = std::move(shared);
     return executors;
 }
 

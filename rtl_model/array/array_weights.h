@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "buffer/buffer.h"
@@ -17,16 +16,20 @@ class ArrayWeights {
 public:
     /// A weight tile: PE (r, c) at [r * array columns + c], 0 beyond `rows` x `columns`.
     struct TileRegisters {
-        std::vector<std::int8_t> weights;
+        std::vector<std::int16_t> weights;
         std::int32_t rows = 0, columns = 0;
     };
 
     explicit ArrayWeights(const MachineConfig& config)
-        : rows_(config.array_rows), columns_(config.array_columns) {}
+        : rows_(config.array_rows), columns_(config.array_columns) {
+        for (TileRegisters* tile : {&shadow_, &active_}) tile->weights.assign(size(), 0);
+    }
 
     int rows() const { return rows_; }
     int columns() const { return columns_; }
     const TileRegisters& active() const { return active_; }
+    /// The last tile loaded, though it may have become the active one since.
+    const TileRegisters& shadow() const { return shadow_; }
 
     /// The shadow registers, for a tile shifted in from `start` on and complete at `done`.
     TileRegisters& load(std::int64_t start, std::int64_t done) {
@@ -35,8 +38,7 @@ public:
                                ": the shadow registers still hold a tile");
         shadow_full_ = true;
         shadow_done_ = done;
-        shadow_.weights.assign(static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_),
-                               0);
+        shadow_.weights.assign(size(), 0);
         return shadow_;
     }
 
@@ -47,11 +49,15 @@ public:
                                ": the shadow registers hold no complete tile");
         shadow_full_ = false;
         shadow_free_ = done;
-        std::swap(shadow_, active_);
+        active_ = shadow_;
         return active_;
     }
 
 private:
+    std::size_t size() const {
+        return static_cast<std::size_t>(rows_) * static_cast<std::size_t>(columns_);
+    }
+
     int rows_, columns_;
     TileRegisters shadow_, active_;
     bool shadow_full_ = false;

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "array/operand_feeder.h"
+#include "array/pe_kernels.h"
 #include "vector/bank_ports.h"
 #include "vector/codes.h"
 
@@ -14,9 +15,6 @@ namespace {
 
 /// Columns that are summed side by side: what the host's registers hold.
 constexpr int block = 16;
-
-/// Most rows whose 16 x 8 bit products fit a 32-bit sum: 2^15 * 2^7 * 2^8 = 2^30.
-constexpr int narrow_rows = 256;
 
 /// sums[c] = sum over r of operands[r] * weights[r * block + c].
 template <class Sum>
@@ -32,8 +30,9 @@ void sum_products(const std::int16_t* operands, const std::int16_t* weights, int
 
 }  // namespace
 
-TileArray::TileArray(const MachineConfig& config, Memories& memories, Watch&, ArrayWeights& weights)
-    : config_(config), memories_(memories), weights_(weights) {}
+TileArray::TileArray(const MachineConfig& config, Memories& memories, ArrayWeights& weights,
+                     SteppedArray* stepped)
+    : config_(config), memories_(memories), weights_(weights), stepped_(stepped) {}
 
 template <class Sum>
 void TileArray::stream(const Command& command, const Gemm& gemm, const std::int64_t* bias) {
@@ -76,6 +75,8 @@ Work TileArray::execute(const Command& command, std::int64_t index, std::int64_t
         ceil_divide(std::int64_t{gemm->k} * gemm->bytes, config_.bank_bytes_per_cycle);
     const Work work{pixels * std::max<std::int64_t>(1, feeding), wavefront, wavefront};
 
+    const bool steps =
+        stepped_ != nullptr && stepped_->takes(start, start + work.busy + work.latency, weights_);
     const ArrayWeights::TileRegisters& tile = weights_.swap(start, start + work.swap);
     if (tile.rows != gemm->k || tile.columns != gemm->columns)
         throw MachineError("GEMM: a tile of " + std::to_string(gemm->k) + " x " +
@@ -87,7 +88,9 @@ Work TileArray::execute(const Command& command, std::int64_t index, std::int64_t
     if (!gemm->accumulate && gemm->bias_address >= 0)
         bias = read_codes(memories_.parameters, gemm->bias_address, gemm->columns, 4, true);
     const std::int64_t* const initial = bias.empty() ? nullptr : bias.data();
-    if (gemm->k <= narrow_rows)
+    if (steps)
+        stepped_->registers().multiply(command, initial);
+    else if (gemm->k <= narrow_rows)
         stream<std::int32_t>(command, *gemm, initial);
     else
         stream<std::int64_t>(command, *gemm, initial);

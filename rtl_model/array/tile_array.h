@@ -1,10 +1,11 @@
-// The MAC array, one GEMM at a time: sums per tile column, not per PE and cycle.
+// The MAC array: a GEMM at once, sums per tile column, or PE by PE and cycle by cycle.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "array/array_weights.h"
+#include "array/stepped_array.h"
 #include "buffer/memories.h"
 #include "control/executor.h"
 #include "wagesim/network/datapath.h"
@@ -21,9 +22,15 @@ struct ArrayCounters {
 /// addition into an accumulator.
 class TileArray : public Executor {
 public:
-    TileArray(const MachineConfig& config, Memories& memories, Watch& watch, ArrayWeights& weights);
+    /// `stepped`: the array register by register, or null.
+    TileArray(const MachineConfig& config, Memories& memories, ArrayWeights& weights,
+              SteppedArray* stepped = nullptr);
 
     Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    void settle(std::int64_t cycle) override {
+        if (stepped_ != nullptr) stepped_->settle(cycle, weights_);
+    }
+    int quantum() const override { return stepped_ == nullptr ? 0 : stepped_->quantum(); }
 
     const ArrayCounters& counters() const { return counters_; }
 
@@ -35,6 +42,7 @@ private:
     MachineConfig config_;
     Memories& memories_;
     ArrayWeights& weights_;
+    SteppedArray* const stepped_;
     ArrayCounters counters_;
 };
 

@@ -6,8 +6,8 @@
 
 namespace wagesim::rtl {
 
-WeightLoader::WeightLoader(const MachineConfig&, Memories& memories, Watch&, ArrayWeights& weights)
-    : memories_(memories), weights_(weights) {}
+WeightLoader::WeightLoader(Memories& memories, ArrayWeights& weights, SteppedArray* stepped)
+    : memories_(memories), weights_(weights), stepped_(stepped) {}
 
 Work WeightLoader::execute(const Command& command, std::int64_t index, std::int64_t start) {
     const auto* const load = std::get_if<WeightLoad>(&command.operands);
@@ -21,6 +21,7 @@ Work WeightLoader::execute(const Command& command, std::int64_t index, std::int6
                            std::to_string(weights_.rows()) + " x " +
                            std::to_string(weights_.columns()));
     const Work work{weights_.rows(), 0, -1};
+    const bool steps = stepped_ != nullptr && stepped_->takes(start, start + work.busy, weights_);
     ArrayWeights::TileRegisters& shadow = weights_.load(start, start + work.busy);
     shadow.rows = load->rows;
     shadow.columns = load->columns;
@@ -31,6 +32,7 @@ Work WeightLoader::execute(const Command& command, std::int64_t index, std::int6
             shadow.weights[static_cast<std::size_t>(row * weights_.columns() + column)] =
                 static_cast<std::int8_t>(from[row]);
     }
+    if (steps) stepped_->registers().load(shadow);
     return work;
 }
 

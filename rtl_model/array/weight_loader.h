@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "array/array_weights.h"
+#include "array/stepped_array.h"
 #include "buffer/memories.h"
 #include "control/executor.h"
 #include "wagesim/network/datapath.h"
@@ -13,14 +14,19 @@ namespace wagesim::rtl {
 /// Executes WLOAD: one row of the tile a cycle.
 class WeightLoader : public Executor {
 public:
-    WeightLoader(const MachineConfig& config, Memories& memories, Watch& watch,
-                 ArrayWeights& weights);
+    /// `stepped`: the array register by register, or null.
+    WeightLoader(Memories& memories, ArrayWeights& weights, SteppedArray* stepped = nullptr);
 
     Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    void settle(std::int64_t cycle) override {
+        if (stepped_ != nullptr) stepped_->settle(cycle, weights_);
+    }
+    int quantum() const override { return stepped_ == nullptr ? 0 : stepped_->quantum(); }
 
 private:
     Memories& memories_;
     ArrayWeights& weights_;
+    SteppedArray* const stepped_;
 };
 
 }  // namespace wagesim::rtl

@@ -94,6 +94,22 @@ template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int3
 template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int64_t*, bool,
                                      const std::int64_t*);
 
+void Accumulators::load(std::int64_t row, std::int64_t columns, FlaggedSum* sums) const {
+    const std::int64_t* const values = read_row(row, columns);
+    const std::uint8_t* const overflowed = overflowed_row(row);
+    for (std::int64_t c = 0; c < columns; ++c) sums[c] = {values[c], overflowed[c] != 0};
+}
+
+void Accumulators::store(std::int64_t row, std::int64_t columns, const FlaggedSum* sums) {
+    require_row(row, columns);
+    held_[static_cast<std::size_t>(row)] = columns;
+    for (std::int64_t c = 0; c < columns; ++c) {
+        values_[static_cast<std::size_t>(row * columns_ + c)] = sums[c].value;
+        overflowed_[static_cast<std::size_t>(row * columns_ + c)] = sums[c].overflowed ? 1 : 0;
+    }
+    if (watch_ != nullptr) watch_->on_write(row * columns_, columns_);
+}
+
 std::int64_t Accumulators::value(std::int64_t row, std::int64_t column) const {
     require_held(row, column + 1);
     if (watch_ != nullptr) watch_->on_read(row * columns_ + column, 1);

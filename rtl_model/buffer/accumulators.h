@@ -10,6 +10,12 @@
 
 namespace wagesim::rtl {
 
+/// A sum of the accumulator's width, and whether an addition to it left that width.
+struct FlaggedSum {
+    std::int64_t value = 0;
+    bool overflowed = false;
+};
+
 /// `rows` x `columns` sums of `bits` bits. Every addition wraps or saturates at that width
 /// (docs/datapath.md, accumulation); an element whose addition did so stays marked until it is
 /// started again.
@@ -35,6 +41,14 @@ public:
                  const std::int64_t* bias) {
         add_sums(row, columns, sums, start, bias);
     }
+
+    /// Sums that are made elsewhere, and come back: what a row's first value is, reading its first
+    /// `columns` sums, and writing them (its others hold nothing then).
+    FlaggedSum first_value(std::int64_t initial) const {
+        return {fit(initial), fit(initial) != initial};
+    }
+    void load(std::int64_t row, std::int64_t columns, FlaggedSum* sums) const;
+    void store(std::int64_t row, std::int64_t columns, const FlaggedSum* sums);
 
     /// The sum, sign-extended. Throws MachineError naming row and column if it was never started.
     std::int64_t value(std::int64_t row, std::int64_t column) const;

@@ -15,13 +15,17 @@ struct Work {
     std::int64_t swap = -1;    ///< from its start until `gives_at_swap`; -1: it has none
 };
 
-/// Executes the commands of one unit. All effects (reads, writes, taps) happen inside execute(),
-/// at the start cycle: the tokens keep everyone else away until the command is done.
+/// Executes the commands of one unit. Effects (reads, writes, taps) happen inside execute(), at
+/// the start cycle, or until the command is done, in settle(): tokens keep everyone else away.
 class Executor {
 public:
     virtual ~Executor() = default;
     /// index: in the program; start: the present cycle.
     virtual Work execute(const Command& command, std::int64_t index, std::int64_t start) = 0;
+    /// Everything before `cycle` has happened.
+    virtual void settle(std::int64_t cycle) { (void)cycle; }
+    /// Settles at least every so many cycles of a command; 0: only when something depends on it.
+    virtual int quantum() const { return 0; }
 };
 
 /// Who watches: set for the duration of a run, null when nobody does.

@@ -155,6 +155,7 @@ void UnitShell::hand_out() {
         while (!gifts_.empty() && gifts_.top().cycle <= now()) {
             const Gift gift = gifts_.top();
             gifts_.pop();
+            settle();
             tokens->give(*gift.tokens);
             if (gift.retires) control->retired(gift.retired);
         }
@@ -166,7 +167,13 @@ void UnitShell::hand_out() {
 
 ComputeUnit::ComputeUnit(const sc_core::sc_module_name& name, Unit unit,
                          const UnitServices& services, Executor& executor)
-    : UnitShell(name, unit, services), executor_(executor) {}
+    : UnitShell(name, unit, services), executor_(executor) {
+    if (executor_.quantum() == 0) return;
+    SC_HAS_PROCESS(ComputeUnit);
+    SC_METHOD(clock);
+    sensitive << begun_;
+    dont_initialize();
+}
 
 void ComputeUnit::begin(const Issued& issued) {
     const std::int64_t start = now();
@@ -175,7 +182,21 @@ void ComputeUnit::begin(const Issued& issued) {
     services_.claims.claim(unit_, describe(issued), accesses_, start, until_);
     if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))
         if (!gemm->gives_at_swap.empty()) give_at(start + work.swap, gemm->gives_at_swap);
-    complete_at(until_ + work.latency);
+    done_ = until_ + work.latency;
+    complete_at(done_);
+    if (executor_.quantum() > 0 && !clocked_) begun_.notify(sc_core::SC_ZERO_TIME);
+    clocked_ = executor_.quantum() > 0;
+}
+
+/// The unit's own clock, asleep while no command runs.
+void ComputeUnit::clock() {
+    try {
+        executor_.settle(now());
+    } catch (...) {
+        control->failed(std::current_exception());
+    }
+    clocked_ = now() < done_;
+    if (clocked_) next_trigger(cycles(std::min<std::int64_t>(executor_.quantum(), done_ - now())));
 }
 
 }  // namespace wagesim::rtl

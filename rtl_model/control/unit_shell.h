@@ -49,6 +49,8 @@ protected:
     virtual std::int64_t busy_until() = 0;
     /// That cycle has come.
     virtual void end(const Issued& issued) = 0;
+    /// Tokens are given in the present cycle: what they promise must have happened.
+    virtual void settle() {}
 
     /// The command is done (tokens given, retired) in this cycle, or at once.
     void complete_at(std::int64_t cycle);
@@ -108,9 +110,13 @@ private:
     void begin(const Issued& issued) override;
     std::int64_t busy_until() override { return until_; }
     void end(const Issued&) override {}
+    void settle() override { executor_.settle(now()); }
+    void clock();
 
     Executor& executor_;
-    std::int64_t until_ = 0;
+    std::int64_t until_ = 0, done_ = 0;  // of the command that began last
+    bool clocked_ = false;               // clock() is under way
+    sc_core::sc_event begun_{"begun"};
 };
 
 }  // namespace wagesim::rtl

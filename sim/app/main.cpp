@@ -53,15 +53,21 @@ int command_line(int argc, char** argv) {
     app.get_formatter()->column_width(34);
 
     wagesim::app::RunOptions options;
-    std::string mode = "infer", fidelity = "tile", window;
+    std::string mode = "infer", window;
     auto* run =
         app.add_subcommand("run", "run a network on the simulated machine, every tensor checked");
     run->add_option("network", options.network, "network file (JSON)")->required();
     run->add_option("--mode", mode, "what to run")
         ->check(CLI::IsMember({"infer"}))
         ->capture_default_str();
-    run->add_option("--fidelity", fidelity, "detail of the array")
-        ->check(CLI::IsMember({"tile"}))
+    run->add_option("--fidelity", options.fidelity,
+                    "the array: a tile at a time, or every PE register in every cycle")
+        ->check(CLI::IsMember({"tile", "register"}))
+        ->capture_default_str();
+    run->add_option(
+           "--quantum", options.quantum,
+           "cycles that registers may lag behind simulated time; changes nothing but speed")
+        ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
     run->add_option("--data", options.data, "directory of IDX files")->capture_default_str();
     run->add_option("--count", options.count, "test images to run")

@@ -117,6 +117,9 @@ public:
                           window);
         }
         rtl::MachineOptions machine_options;
+        if (options.fidelity == "register")
+            machine_options.fidelity = rtl::Fidelity::register_accurate;
+        machine_options.quantum = options.quantum;
         machine_options.stall_seed = options.stall_seed;
         machine_options.injection = injection_;
         machine_options.wave = wave_ ? &*wave_ : nullptr;
@@ -198,6 +201,7 @@ private:
     report::RunFacts facts_of(const std::string& machine_error, std::int64_t right,
                               const check::Judge& judge) {
         report::RunFacts facts;
+        facts.fidelity = options_.fidelity;
         facts.golden = options_.golden;
         facts.batch_norm = options_.batch_norm;
         facts.network_file = options_.network;

@@ -14,13 +14,14 @@ struct RunOptions {
     std::string weights;  ///< .npz of master codes; empty: from the seed
     std::string datapath = "int8";
     std::string golden = "float64";
+    std::string fidelity = "tile";
     std::string batch_norm = "running";
     std::string dump = "last";
     std::string inject, wave, out;
     std::int64_t count = 16, batch = 64;
     std::int64_t wave_from = 0, wave_to = std::numeric_limits<std::int64_t>::max();
     std::uint32_t seed = 1, stall_seed = 0;
-    int threads = 1;
+    int threads = 1, quantum = 64;
     bool json = false, quiet = false;
 };
 

@@ -26,8 +26,8 @@ protected:
 
     void build_array() {
         build();
-        array = std::make_unique<TileArray>(config, *memories, watch, *weights);
-        loader = std::make_unique<WeightLoader>(config, *memories, watch, *weights);
+        array = std::make_unique<TileArray>(config, *memories, *weights);
+        loader = std::make_unique<WeightLoader>(*memories, *weights);
     }
     void SetUp() override { build_array(); }
 

@@ -59,7 +59,7 @@ protected:
         if (machine_ == nullptr)
             machine_ = std::make_unique<Machine>(
                 "machine", config, options,
-                [this](const MachineConfig&, Memories& memories, Watch&) {
+                [this](const MachineConfig&, const MachineOptions&, Memories& memories, Watch&) {
                     const auto unit = [&] { return std::make_unique<FakeUnit>(memories, action); };
                     Executors executors;
                     executors.weight_loader = unit();

@@ -1,0 +1,196 @@
+// The output-stationary array at register fidelity.
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "array/os_registers.h"
+#include "array/pixel_cursor.h"
+#include "array/register_array.h"
+#include "vector/bank_ports.h"
+
+namespace wagesim::rtl {
+namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+class OsRegisterArray : public RegisterArray {
+public:
+    OsRegisterArray(const MachineConfig& config, Memories& memories)
+        : config_(config),
+          memories_(memories),
+          rows_(config.array_rows),
+          columns_(config.array_columns),
+          registers_(rows_, columns_, config.accumulator_bits, config.accumulator_overflow),
+          initial_(static_cast<std::size_t>(columns_)),
+          result_(initial_.size()) {}
+
+    void load(const ArrayWeights::TileRegisters&) override {
+        throw MachineError("WLOAD: an output-stationary array has no weight registers");
+    }
+
+    void multiply(const Command& command, const std::int64_t* bias) override {
+        job_.emplace(command, memories_, bias, rows_, columns_);
+        const Gemm& gemm = job_->gemm;
+        growth_ = std::int64_t{gemm.k} << (8 * gemm.bytes + 8 - 2);
+        may_overflow_ = false;
+        fold_ = -1;
+        next_fold_ = registers_.now() + rows_;
+        shift_ = registers_.now();
+    }
+
+    void settle(std::int64_t cycle) override {
+        while (registers_.now() < cycle) {
+            if (!job_)
+                registers_.idle_until(cycle);
+            else
+                step(cycle);
+        }
+    }
+
+    void resume(std::int64_t cycle, const ArrayWeights&) override { registers_.idle_until(cycle); }
+
+    std::int64_t pe_operations() const override { return registers_.pe_operations(); }
+
+private:
+    /// The GEMM that is carried out.
+    struct Job {
+        Job(const Command& command, Memories& memories, const std::int64_t* biases, int rows,
+            int columns)
+            : gemm(std::get<Gemm>(command.operands)),
+              pixel_count(command.box.pixels()),
+              folds(ceil_divide(pixel_count, rows)),
+              feeder(gemm, memories.activations),
+              pixels(command.box),
+              operands(static_cast<std::size_t>(gemm.k * rows)),
+              weights(static_cast<std::size_t>(gemm.k * columns)) {
+            if (biases != nullptr) bias.assign(biases, biases + gemm.columns);
+            for (std::int32_t c = 0; c < gemm.columns; ++c) {
+                const std::uint8_t* const from =
+                    memories.weights.read(gemm.weight_address + c * gemm.weight_stride, gemm.k);
+                for (std::int32_t j = 0; j < gemm.k; ++j)
+                    weights[static_cast<std::size_t>(j * columns + c)] =
+                        static_cast<std::int8_t>(from[j]);
+            }
+        }
+        const Gemm& gemm;
+        const std::int64_t pixel_count, folds;
+        OperandFeeder feeder;
+        PixelCursor pixels;
+        std::vector<std::int64_t> bias;      // empty: none
+        std::vector<std::int16_t> operands;  // of the fold: step, array row
+        std::vector<std::int16_t> weights;   // step, column
+    };
+
+    std::int64_t pixels_of(std::int64_t fold) const {
+        return std::clamp<std::int64_t>(job_->pixel_count - fold * rows_, 0, rows_);
+    }
+
+    /// Until `cycle`, or until the next thing that happens at once.
+    void step(std::int64_t cycle) {
+        if (registers_.now() == next_fold_) begin_fold();
+        const std::int64_t begin = registers_.now();
+        const bool shifts = begin >= shift_ && begin < shift_ + rows_;
+        std::int64_t end = std::min(cycle, begin + OsRegisters::most_cycles);
+        end = std::min(end, next_fold_);
+        if (shift_ > begin) end = std::min(end, shift_);
+        if (shifts) end = std::min(end, shift_ + rows_);
+        for (std::int64_t x = begin; shifts && x < end; ++x)
+            shift(rows_ - 1 - static_cast<int>(x - shift_));
+        for (; steps_ < steps_in_fold_; ++steps_) {
+            const std::int64_t entry = fold_begin_ + (steps_ + 1) * cycles_per_step_ - 1;
+            if (entry >= end) break;
+            registers_.enter(entry, job_->operands.data() + steps_ * rows_,
+                             job_->weights.data() + steps_ * columns_);
+        }
+        registers_.advance(static_cast<int>(end - begin), may_overflow_);
+        if (fold_ == job_->folds && registers_.now() == shift_ + rows_) job_.reset();
+    }
+
+    /// The next swap enters; behind it the fold's operands, if there is one.
+    void begin_fold() {
+        ++fold_;
+        fold_begin_ = registers_.now();
+        registers_.swap();
+        steps_ = 0;
+        const std::int64_t pixels = pixels_of(fold_);
+        const std::int64_t wave = rows_ + columns_ - 1;
+        if (pixels == 0) {  // the last swap
+            steps_in_fold_ = 0;
+            next_fold_ = never;
+            shift_ = fold_begin_ + wave;
+            return;
+        }
+        const Gemm& gemm = job_->gemm;
+        steps_in_fold_ = gemm.k;
+        cycles_per_step_ = std::max<std::int64_t>(
+            1, ceil_divide(pixels * gemm.bytes, config_.bank_bytes_per_cycle));
+        next_fold_ = fold_begin_ + std::max(gemm.k * cycles_per_step_, wave + rows_);
+        if (job_->folds > 1) shift_ = fold_begin_ + wave;
+        fetch_operands(pixels);
+    }
+
+    void fetch_operands(std::int64_t pixels) {
+        std::vector<std::int16_t>& operands = job_->operands;
+        std::fill(operands.begin(), operands.end(), 0);
+        std::vector<std::int16_t> row(static_cast<std::size_t>(job_->gemm.k));
+        for (std::int64_t r = 0; r < pixels; ++r) {
+            job_->pixels.fetch(job_->feeder, row.data());
+            for (std::size_t j = 0; j < row.size(); ++j)
+                operands[j * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(r)] =
+                    row[j];
+        }
+    }
+
+    /// The sums of an array row move between the PEs' chain and the accumulators: those of the
+    /// fold before leave, those of the next one enter.
+    void shift(int row) {
+        const Gemm& gemm = job_->gemm;
+        const bool enters = row < pixels_of(fold_ + 1);
+        if (enters) {
+            initial_sums(gemm.accumulator_row + (fold_ + 1) * rows_ + row);
+            const std::int64_t most =
+                (std::int64_t{1} << (config_.accumulator_bits - 1)) - 1 - growth_;
+            for (const FlaggedSum& sum : initial_)
+                if (sum.value > most || sum.value < -most) may_overflow_ = true;
+        }
+        registers_.shift(enters ? initial_.data() : nullptr, result_.data());
+        if (fold_ >= 1 && row < pixels_of(fold_ - 1))
+            memories_.accumulators.store(gemm.accumulator_row + (fold_ - 1) * rows_ + row,
+                                         gemm.columns, result_.data());
+    }
+
+    void initial_sums(std::int64_t row) {
+        const Gemm& gemm = job_->gemm;
+        std::fill(initial_.begin(), initial_.end(), FlaggedSum{});
+        if (gemm.accumulate) {
+            memories_.accumulators.load(row, gemm.columns, initial_.data());
+            return;
+        }
+        for (std::size_t c = 0; c < job_->bias.size(); ++c)
+            initial_[c] = memories_.accumulators.first_value(job_->bias[c]);
+    }
+
+    const MachineConfig config_;
+    Memories& memories_;
+    const int rows_, columns_;
+    OsRegisters registers_;
+    std::vector<FlaggedSum> initial_, result_;
+
+    std::optional<Job> job_;
+    std::int64_t growth_ = 0;  // what a fold's products can add to a sum at most
+    bool may_overflow_ = false;
+    std::int64_t fold_ = -1;  // whose operands enter; `folds`: all have
+    std::int64_t fold_begin_ = 0, next_fold_ = never;
+    std::int64_t steps_ = 0, steps_in_fold_ = 0, cycles_per_step_ = 1;
+    std::int64_t shift_ = 0;  // `shift` from here on, for R cycles
+};
+
+}  // namespace
+
+std::unique_ptr<RegisterArray> make_os_register_array(const MachineConfig& config,
+                                                      Memories& memories) {
+    return std::make_unique<OsRegisterArray>(config, memories);
+}
+
+}  // namespace wagesim::rtl

@@ -1,0 +1,128 @@
+// The weight-stationary array at register fidelity.
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include "array/pixel_cursor.h"
+#include "array/register_array.h"
+#include "array/ws_registers.h"
+#include "vector/bank_ports.h"
+
+namespace wagesim::rtl {
+namespace {
+
+/// A GEMM whose rows enter, or are on their way.
+struct Stream {
+    Stream(std::int64_t cycle, const Command& command, Buffer& activations)
+        : start(cycle),
+          gemm(std::get<Gemm>(command.operands)),
+          rows(command.box.pixels()),
+          feeder(gemm, activations),
+          pixels(command.box) {}
+
+    const std::int64_t start;
+    const Gemm& gemm;
+    const std::int64_t rows;
+    std::int64_t cycles_per_row = 1;
+    std::int64_t entered = 0, left = 0;  // rows
+    OperandFeeder feeder;
+    PixelCursor pixels;
+    std::vector<std::int64_t> bias;  // empty: none
+
+    std::int64_t entry(std::int64_t row) const { return start + (row + 1) * cycles_per_row - 1; }
+};
+
+template <class Sum>
+class WsRegisterArray : public RegisterArray {
+public:
+    WsRegisterArray(const MachineConfig& config, Memories& memories)
+        : config_(config),
+          memories_(memories),
+          registers_(config.array_rows, config.array_columns),
+          operands_(static_cast<std::size_t>(config.array_rows)),
+          sums_(static_cast<std::size_t>(config.array_columns)) {}
+
+    void load(const ArrayWeights::TileRegisters& tile) override {
+        loading_ = tile.weights;
+        rows_to_load_ = config_.array_rows;
+    }
+
+    void multiply(const Command& command, const std::int64_t* bias) override {
+        registers_.swap();
+        Stream& stream = streams_.emplace_back(registers_.now(), command, memories_.activations);
+        stream.cycles_per_row =
+            std::max<std::int64_t>(1, ceil_divide(std::int64_t{stream.gemm.k} * stream.gemm.bytes,
+                                                  config_.bank_bytes_per_cycle));
+        if (bias != nullptr) stream.bias.assign(bias, bias + stream.gemm.columns);
+        std::fill(operands_.begin(), operands_.end(), 0);  // those beyond k stay 0
+    }
+
+    void settle(std::int64_t cycle) override {
+        while (registers_.now() < cycle) {
+            if (streams_.empty() && rows_to_load_ == 0)
+                registers_.idle_until(cycle);
+            else
+                step(static_cast<int>(std::min<std::int64_t>(cycle - registers_.now(),
+                                                             WsRegisters<Sum>::most_cycles)));
+        }
+    }
+
+    void resume(std::int64_t cycle, const ArrayWeights& weights) override {
+        registers_.idle_until(cycle);
+        registers_.set_weights(weights.active().weights.data(), weights.shadow().weights.data());
+    }
+
+    std::int64_t pe_operations() const override { return registers_.pe_operations(); }
+
+private:
+    /// At most so many cycles, in all of which the loader is at work or in none.
+    void step(int cycles) {
+        const std::int64_t begin = registers_.now();
+        if (rows_to_load_ > 0) {
+            cycles = std::min(cycles, rows_to_load_);
+            for (int i = 0; i < cycles; ++i)
+                registers_.load(loading_.data() + --rows_to_load_ * config_.array_columns);
+        }
+        if (!streams_.empty()) {
+            Stream& stream = streams_.back();  // the one before it has entered
+            for (; stream.entered < stream.rows; ++stream.entered) {
+                const std::int64_t entry = stream.entry(stream.entered);
+                if (entry >= begin + cycles) break;
+                stream.pixels.fetch(stream.feeder, operands_.data());
+                registers_.enter(entry, operands_.data());
+            }
+        }
+        registers_.advance(cycles);
+        for (std::int64_t cycle = begin; cycle < begin + cycles; ++cycle)
+            if (registers_.has_output(cycle)) accumulate(cycle);
+    }
+
+    void accumulate(std::int64_t cycle) {
+        Stream& stream = streams_.front();
+        registers_.output(cycle, sums_.data());
+        memories_.accumulators.add_row(stream.gemm.accumulator_row + stream.left,
+                                       stream.gemm.columns, sums_.data(), !stream.gemm.accumulate,
+                                       stream.bias.empty() ? nullptr : stream.bias.data());
+        if (++stream.left == stream.rows) streams_.pop_front();
+    }
+
+    const MachineConfig config_;
+    Memories& memories_;
+    WsRegisters<Sum> registers_;
+    std::vector<std::int16_t> loading_;  // the tile that WLOAD brings
+    int rows_to_load_ = 0;
+    std::deque<Stream> streams_;
+    std::vector<std::int16_t> operands_;
+    std::vector<Sum> sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<RegisterArray> make_ws_register_array(const MachineConfig& config,
+                                                      Memories& memories) {
+    if (config.array_rows <= narrow_rows)
+        return std::make_unique<WsRegisterArray<std::int32_t>>(config, memories);
+    return std::make_unique<WsRegisterArray<std::int64_t>>(config, memories);
+}
+
+}  // namespace wagesim::rtl
