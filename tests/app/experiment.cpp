@@ -19,7 +19,8 @@ namespace wagesim::test {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FirstMismatch, tensor, expected, got, expected_hex, got_hex,
                                    cause, at, cycle, first_bit)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchOutcome, cycles, predicted, serial, overlap, macs, points)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchOutcome, cycles, predicted, serial, overlap, macs,
+                                   padding_slots, pe_operations, points)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outcome, clean, checked, tensors_checked, mismatches,
                                    uncertified, saturations, wraps, differs_from_wide, findings,
                                    first, batches, cycles, stalls, injection_hit, injection_story,
@@ -79,6 +80,8 @@ Outcome run_here(const Experiment& experiment) {
     if (experiment.set_parameters) experiment.set_parameters(network, datapath, parameters);
 
     rtl::MachineOptions options;
+    options.fidelity = experiment.fidelity;
+    options.quantum = experiment.quantum;
     options.stall_seed = experiment.stall_seed;
     options.injection = experiment.injection;
     golden::Options golden_options;
@@ -118,6 +121,7 @@ Outcome run_here(const Experiment& experiment) {
         const auto prediction = check::predict_cycles(program, datapath.machine);
         outcome.batches.push_back({totals.cycles, prediction.cycles, prediction.serial_cycles,
                                    prediction.dram_overlap_cycles, totals.macs,
+                                   totals.padding_slots, totals.pe_operations,
                                    static_cast<std::int64_t>(points.size())});
         outcome.cycles += totals.cycles;
         if (experiment.inspect && outcome.batches.size() == 1)

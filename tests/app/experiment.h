@@ -13,6 +13,7 @@
 
 #include "buffer/injection.h"
 #include "compile/compile.h"
+#include "machine.h"
 #include "parameters.h"
 #include "wagesim/program/probe.h"
 
@@ -26,6 +27,8 @@ struct Experiment {
     std::vector<std::uint8_t> pixels;      ///< of all images; empty: seeded random ones
     std::uint32_t seed = 1;                ///< of the start weights and random pixels
     std::uint32_t stall_seed = 0;
+    rtl::Fidelity fidelity = rtl::Fidelity::tile;
+    int quantum = 64;
     std::optional<rtl::Injection> injection;
     bool keep_codes = false;  ///< Outcome::tensors
     /// Changes the start parameters.
@@ -47,7 +50,7 @@ struct BatchOutcome {
     std::int64_t cycles = 0;     ///< simulated
     std::int64_t predicted = 0;  ///< by the recurrence of docs/cycles.md
     std::int64_t serial = 0, overlap = 0;
-    std::int64_t macs = 0;
+    std::int64_t macs = 0, padding_slots = 0, pe_operations = 0;
     std::int64_t points = 0;  ///< quantisation points announced
 };
 

@@ -3,3 +3,4 @@ foreach(unit gemm drain vector batch_norm cycles)
   wagesim_add_test(rtl compute_${unit} SYSTEMC SOURCES compute_${unit}_test.cpp
     LIBS wagesim::rtl Boost::headers)
 endforeach()
+wagesim_add_test(rtl registers SYSTEMC SOURCES registers_test.cpp LIBS wagesim::rtl)
