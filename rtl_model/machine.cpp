@@ -21,8 +21,8 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
       dram_("dram", config_, options.stall_seed),
       tokens_("tokens"),
       scheduler_("scheduler", config_, memories_, watch_, waves_.get()),
-      flip_watch_(actor_, injection_ ? injection_->address : 0) {
-    const UnitServices services{config_, actor_, claims_, waves_.get(), options.stall_seed};
+      flip_watch_(memories_.actor, injection_ ? injection_->address : 0) {
+    const UnitServices services{config_, memories_.actor, claims_, waves_.get(), options.stall_seed};
     const std::array<Executor*, unit_count> executors{nullptr,
                                                       nullptr,
                                                       executors_.weight_loader.get(),
@@ -69,13 +69,13 @@ Machine::~Machine() = default;
 std::int64_t Machine::cycle() const { return present_cycle(); }
 
 void Machine::write_dram(std::int64_t address, const std::uint8_t* data, std::int64_t bytes) {
-    actor_ = {-1, present_cycle()};
+    memories_.actor = {-1, present_cycle()};
     std::uint8_t* to = dram_.image().write(address, bytes);
     if (bytes > 0) std::memcpy(to, data, static_cast<std::size_t>(bytes));
 }
 
 void Machine::read_dram(std::int64_t address, std::uint8_t* data, std::int64_t bytes) const {
-    actor_ = {-1, present_cycle()};
+    memories_.actor = {-1, present_cycle()};
     const std::uint8_t* from = dram_.image().read(address, bytes);
     if (bytes > 0) std::memcpy(data, from, static_cast<std::size_t>(bytes));
 }
@@ -153,7 +153,7 @@ void Machine::inject() {
     const std::int64_t address = injection_->address;
     const auto flip = [&](auto& memory, std::int64_t watched) {
         injection_hit_ = memory.flip(address, injection_->bit);
-        flip_watch_ = FlipWatch(actor_, watched);
+        flip_watch_ = FlipWatch(memories_.actor, watched);
         if (injection_hit_) memory.watch(&flip_watch_);
     };
     switch (injection_->space) {

@@ -102,7 +102,6 @@ private:
     const std::optional<Injection> injection_;
     Memories memories_;
     Watch watch_;
-    mutable Actor actor_;
     BankClaims claims_;
     std::unique_ptr<Waves> waves_;
     Executors executors_;

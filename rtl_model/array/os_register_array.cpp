@@ -17,8 +17,8 @@ constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 class OsRegisterArray : public RegisterArray {
 public:
     OsRegisterArray(const MachineConfig& config, Memories& memories)
-        : config_(config),
-          memories_(memories),
+        : RegisterArray(memories),
+          config_(config),
           rows_(config.array_rows),
           columns_(config.array_columns),
           registers_(rows_, columns_, config.accumulator_bits, config.accumulator_overflow),
@@ -29,8 +29,8 @@ public:
         throw MachineError("WLOAD: an output-stationary array has no weight registers");
     }
 
-    void multiply(const Command& command, const std::int64_t* bias) override {
-        job_.emplace(command, memories_, bias, rows_, columns_);
+    void multiply(const Command& command, std::int64_t index, const std::int64_t* bias) override {
+        job_.emplace(command, index, memories_, bias, rows_, columns_);
         const Gemm& gemm = job_->gemm;
         growth_ = std::int64_t{gemm.k} << (8 * gemm.bytes + 8 - 2);
         may_overflow_ = false;
@@ -39,7 +39,7 @@ public:
         shift_ = registers_.now();
     }
 
-    void settle(std::int64_t cycle) override {
+    void advance(std::int64_t cycle) override {
         while (registers_.now() < cycle) {
             if (!job_)
                 registers_.idle_until(cycle);
@@ -55,9 +55,10 @@ public:
 private:
     /// The GEMM that is carried out.
     struct Job {
-        Job(const Command& command, Memories& memories, const std::int64_t* biases, int rows,
-            int columns)
-            : gemm(std::get<Gemm>(command.operands)),
+        Job(const Command& command, std::int64_t place, Memories& memories,
+            const std::int64_t* biases, int rows, int columns)
+            : index(place),
+              gemm(std::get<Gemm>(command.operands)),
               pixel_count(command.box.pixels()),
               folds(ceil_divide(pixel_count, rows)),
               feeder(gemm, memories.activations),
@@ -73,6 +74,7 @@ private:
                         static_cast<std::int8_t>(from[j]);
             }
         }
+        const std::int64_t index;  // of the command in the program
         const Gemm& gemm;
         const std::int64_t pixel_count, folds;
         OperandFeeder feeder;
@@ -96,7 +98,7 @@ private:
         if (shift_ > begin) end = std::min(end, shift_);
         if (shifts) end = std::min(end, shift_ + rows_);
         for (std::int64_t x = begin; shifts && x < end; ++x)
-            shift(rows_ - 1 - static_cast<int>(x - shift_));
+            shift(rows_ - 1 - static_cast<int>(x - shift_), x);
         for (; steps_ < steps_in_fold_; ++steps_) {
             const std::int64_t entry = fold_begin_ + (steps_ + 1) * cycles_per_step_ - 1;
             if (entry >= end) break;
@@ -131,6 +133,7 @@ private:
     }
 
     void fetch_operands(std::int64_t pixels) {
+        memories_.actor = {job_->index, fold_begin_};
         std::vector<std::int16_t>& operands = job_->operands;
         std::fill(operands.begin(), operands.end(), 0);
         std::vector<std::int16_t> row(static_cast<std::size_t>(job_->gemm.k));
@@ -144,7 +147,8 @@ private:
 
     /// The sums of an array row move between the PEs' chain and the accumulators: those of the
     /// fold before leave, those of the next one enter.
-    void shift(int row) {
+    void shift(int row, std::int64_t cycle) {
+        memories_.actor = {job_->index, cycle};
         const Gemm& gemm = job_->gemm;
         const bool enters = row < pixels_of(fold_ + 1);
         if (enters) {
@@ -172,7 +176,6 @@ private:
     }
 
     const MachineConfig config_;
-    Memories& memories_;
     const int rows_, columns_;
     OsRegisters registers_;
     std::vector<FlaggedSum> initial_, result_;

@@ -17,19 +17,30 @@ namespace wagesim::rtl {
 /// that any lag gives the same results.
 class RegisterArray {
 public:
+    explicit RegisterArray(Memories& memories) : memories_(memories) {}
     virtual ~RegisterArray() = default;
 
     /// A WLOAD starts in the present cycle (ws).
     virtual void load(const ArrayWeights::TileRegisters& tile) = 0;
-    /// A GEMM starts in the present cycle; the command outlives it. `bias`: one a column, or null.
-    virtual void multiply(const Command& command, const std::int64_t* bias) = 0;
+    /// A GEMM starts in the present cycle; the command outlives it. index: in the program; `bias`:
+    /// one a column, or null.
+    virtual void multiply(const Command& command, std::int64_t index, const std::int64_t* bias) = 0;
     /// Everything before `cycle` has happened: it is the present cycle.
-    virtual void settle(std::int64_t cycle) = 0;
+    void settle(std::int64_t cycle) {
+        const Actor outside = memories_.actor;
+        advance(cycle);
+        memories_.actor = outside;
+    }
     /// The registers as they stand in this cycle, a while after the array did commands at once.
     virtual void resume(std::int64_t cycle, const ArrayWeights& weights) = 0;
 
     /// Products of a valid operand that PEs formed.
     virtual std::int64_t pe_operations() const = 0;
+
+protected:
+    virtual void advance(std::int64_t cycle) = 0;
+
+    Memories& memories_;
 };
 
 std::unique_ptr<RegisterArray> make_ws_register_array(const MachineConfig& config,

@@ -89,7 +89,7 @@ Work TileArray::execute(const Command& command, std::int64_t index, std::int64_t
         bias = read_codes(memories_.parameters, gemm->bias_address, gemm->columns, 4, true);
     const std::int64_t* const initial = bias.empty() ? nullptr : bias.data();
     if (steps)
-        stepped_->registers().multiply(command, initial);
+        stepped_->registers().multiply(command, index, initial);
     else if (gemm->k <= narrow_rows)
         stream<std::int32_t>(command, *gemm, initial);
     else

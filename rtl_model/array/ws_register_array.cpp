@@ -13,14 +13,16 @@ namespace {
 
 /// A GEMM whose rows enter, or are on their way.
 struct Stream {
-    Stream(std::int64_t cycle, const Command& command, Buffer& activations)
+    Stream(std::int64_t cycle, const Command& command, std::int64_t place, Buffer& activations)
         : start(cycle),
+          index(place),
           gemm(std::get<Gemm>(command.operands)),
           rows(command.box.pixels()),
           feeder(gemm, activations),
           pixels(command.box) {}
 
     const std::int64_t start;
+    const std::int64_t index;  // of the command in the program
     const Gemm& gemm;
     const std::int64_t rows;
     std::int64_t cycles_per_row = 1;
@@ -36,8 +38,8 @@ template <class Sum>
 class WsRegisterArray : public RegisterArray {
 public:
     WsRegisterArray(const MachineConfig& config, Memories& memories)
-        : config_(config),
-          memories_(memories),
+        : RegisterArray(memories),
+          config_(config),
           registers_(config.array_rows, config.array_columns),
           operands_(static_cast<std::size_t>(config.array_rows)),
           sums_(static_cast<std::size_t>(config.array_columns)) {}
@@ -47,9 +49,10 @@ public:
         rows_to_load_ = config_.array_rows;
     }
 
-    void multiply(const Command& command, const std::int64_t* bias) override {
+    void multiply(const Command& command, std::int64_t index, const std::int64_t* bias) override {
         registers_.swap();
-        Stream& stream = streams_.emplace_back(registers_.now(), command, memories_.activations);
+        Stream& stream =
+            streams_.emplace_back(registers_.now(), command, index, memories_.activations);
         stream.cycles_per_row =
             std::max<std::int64_t>(1, ceil_divide(std::int64_t{stream.gemm.k} * stream.gemm.bytes,
                                                   config_.bank_bytes_per_cycle));
@@ -57,7 +60,7 @@ public:
         std::fill(operands_.begin(), operands_.end(), 0);  // those beyond k stay 0
     }
 
-    void settle(std::int64_t cycle) override {
+    void advance(std::int64_t cycle) override {
         while (registers_.now() < cycle) {
             if (streams_.empty() && rows_to_load_ == 0)
                 registers_.idle_until(cycle);
@@ -88,6 +91,7 @@ private:
             for (; stream.entered < stream.rows; ++stream.entered) {
                 const std::int64_t entry = stream.entry(stream.entered);
                 if (entry >= begin + cycles) break;
+                memories_.actor = {stream.index, entry};
                 stream.pixels.fetch(stream.feeder, operands_.data());
                 registers_.enter(entry, operands_.data());
             }
@@ -99,6 +103,7 @@ private:
 
     void accumulate(std::int64_t cycle) {
         Stream& stream = streams_.front();
+        memories_.actor = {stream.index, cycle};
         registers_.output(cycle, sums_.data());
         memories_.accumulators.add_row(stream.gemm.accumulator_row + stream.left,
                                        stream.gemm.columns, sums_.data(), !stream.gemm.accumulate,
@@ -107,7 +112,6 @@ private:
     }
 
     const MachineConfig config_;
-    Memories& memories_;
     WsRegisters<Sum> registers_;
     std::vector<std::int16_t> loading_;  // the tile that WLOAD brings
     int rows_to_load_ = 0;

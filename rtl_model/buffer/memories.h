@@ -26,6 +26,7 @@ struct Memories {
 
     Buffer weights, activations, parameters;
     Accumulators accumulators;
+    mutable Actor actor;  ///< who touches them, or the Dram, at the moment
 };
 
 }  // namespace wagesim::rtl
