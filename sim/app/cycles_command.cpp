@@ -26,6 +26,7 @@ using Json = nlohmann::ordered_json;
 struct Point {
     timing::ArrayConfig array;
     Dataflow dataflow = Dataflow::ws;
+    timing::Convention convention = timing::Convention::wagesim;
     timing::NetworkCycles cycles;
 
     std::string size() const {
@@ -95,15 +96,16 @@ void print_layers(const Point& point, const std::vector<timing::Workload>& workl
 
 void print_sweep(const std::vector<Point>& points) {
     using report::grouped;
-    std::vector<std::vector<std::string>> rows{{"array", "dataflow", "folds", "cycles", "util %"}};
+    std::vector<std::vector<std::string>> rows{
+        {"array", "dataflow", "convention", "folds", "cycles", "util %"}};
     for (const Point& point : points)
         rows.push_back({point.size(), std::string(to_string(point.dataflow)),
-                        grouped(point.cycles.folds), grouped(point.cycles.compute_cycles),
-                        percent(point.cycles.overall_util)});
-    std::cout << report::table(rows, 1) << "\n";
+                        std::string(to_string(point.convention)), grouped(point.cycles.folds),
+                        grouped(point.cycles.compute_cycles), percent(point.cycles.overall_util)});
+    std::cout << report::table(rows, 3) << "\n";
 }
 
-std::string meaning(timing::Convention convention, const timing::ArrayConfig& array) {
+std::string meaning(timing::Convention convention, const timing::ArrayConfig& array, bool has_is) {
     switch (convention) {
         case timing::Convention::scalesim:
             return "scalesim (SCALE-Sim's code: folds in turn, no stalls; its report prints the "
@@ -113,7 +115,7 @@ std::string meaning(timing::Convention convention, const timing::ArrayConfig& ar
         default:
             return "wagesim (the array alone, no stalls; " + std::to_string(array.operand_bytes) +
                    "-byte operands through " + std::to_string(array.bank_bytes_per_cycle) +
-                   " bytes a cycle)";
+                   " bytes a cycle" + (has_is ? "; is: no dataflow of the machine" : "") + ")";
     }
 }
 
@@ -121,6 +123,7 @@ Json to_json(const Point& point, const std::vector<timing::Workload>& workloads)
     Json json{{"array_rows", point.array.rows},
               {"array_columns", point.array.columns},
               {"dataflow", to_string(point.dataflow)},
+              {"convention", to_string(point.convention)},
               {"macs", point.cycles.macs},
               {"folds", point.cycles.folds},
               {"cycles", point.cycles.compute_cycles},
@@ -163,9 +166,11 @@ CyclesCommand::CyclesCommand(CLI::App& app)
         ->check(CLI::IsMember({"wagesim", "scalesim", "scalesim-paper"}))
         ->capture_default_str();
     command_->add_option("--array", array_, "ROWSxCOLUMNS");
-    command_->add_option("--dataflow", dataflow_, "ws, os or is (default ws)");
+    command_->add_option("--dataflow", dataflow_, "ws, os or is");
     command_
-        ->add_option("--sweep", sweeps_, "array=8x8,16x16 or dataflow=ws,os; may be given for each")
+        ->add_option("--sweep", sweeps_,
+                     "array=8x8,16x16, dataflow=ws,os,is or convention=wagesim,scalesim; may be "
+                     "given for each")
         ->allow_extra_args(false);
     command_->add_option("--batch", batch_, "images at a time, of a network file")
         ->check(CLI::PositiveNumber)
@@ -177,11 +182,27 @@ CyclesCommand::CyclesCommand(CLI::App& app)
     command_->add_flag("--json", json_, "print one JSON object");
 }
 
+std::map<std::string, std::vector<CyclesCommand::Swept>> CyclesCommand::read_sweeps() const {
+    std::map<std::string, std::vector<Swept>> sweeps;
+    for (const std::string& sweep : sweeps_) {
+        const std::string origin = "--sweep " + sweep, key = sweep.substr(0, sweep.find('='));
+        if (key == sweep || (key != "array" && key != "dataflow" && key != "convention"))
+            throw InputError(origin +
+                             ": expected array=RxC,..., dataflow=ws,... or convention=wagesim,...");
+        const std::string option = key == "convention" ? "--cycle-convention" : "--" + key;
+        if (command_->count(option) > 0)
+            throw InputError(origin + ": expected it or " + option + ", found both");
+        if (sweeps.count(key) > 0) throw InputError(origin + ": " + key + " is swept already");
+        for (const std::string& value : split(sweep.substr(key.size() + 1), ','))
+            sweeps[key].push_back({value, origin});
+    }
+    return sweeps;
+}
+
 int CyclesCommand::run() const {
     for (const char* option : {"--out", "--scalesim-config", "--array", "--dataflow"})
         if (command_->count(option) > 0 && command_->get_option(option)->as<std::string>().empty())
             throw InputError(std::string(option) + ": expected a value, found an empty one");
-    const auto convention = timing::parse_convention(convention_, "--cycle-convention");
 
     std::string name;
     std::vector<timing::Workload> workloads;
@@ -212,39 +233,38 @@ int CyclesCommand::run() const {
     if (!config_.empty()) config = timing::read_scalesim_config(config_);
     base.array.rows = config.array_rows.value_or(base.array.rows);
     base.array.columns = config.array_columns.value_or(base.array.columns);
-    base.dataflow = config.dataflow.value_or(base.dataflow);
+    base.dataflow = config.dataflow.value_or(datapath.machine.dataflow);
     if (!array_.empty()) base.array = sized(base.array, array_, "--array");
     if (!dataflow_.empty()) base.dataflow = timing::parse_dataflow(dataflow_, "--dataflow");
 
+    auto sweeps = read_sweeps();
     std::vector<timing::ArrayConfig> arrays;
-    std::vector<Dataflow> dataflows;
-    for (const std::string& sweep : sweeps_) {
-        const std::string origin = "--sweep " + sweep, key = sweep.substr(0, sweep.find('='));
-        if (key == sweep || (key != "array" && key != "dataflow"))
-            throw InputError(origin + ": expected array=RxC,... or dataflow=ws,...");
-        if (key == "array" ? !arrays.empty() : !dataflows.empty())
-            throw InputError(origin + ": " + key + " is swept already");
-        for (const std::string& value : split(sweep.substr(key.size() + 1), ','))
-            if (key == "array")
-                arrays.push_back(sized(base.array, value, origin));
-            else
-                dataflows.push_back(timing::parse_dataflow(value, origin));
-    }
+    for (const auto& [value, origin] : sweeps["array"])
+        arrays.push_back(sized(base.array, value, origin));
     if (arrays.empty()) arrays.push_back(base.array);
+    std::vector<Dataflow> dataflows;
+    for (const auto& [value, origin] : sweeps["dataflow"])
+        dataflows.push_back(timing::parse_dataflow(value, origin));
     if (dataflows.empty()) dataflows.push_back(base.dataflow);
+    std::vector<timing::Convention> conventions;
+    for (const auto& [value, origin] : sweeps["convention"])
+        conventions.push_back(timing::parse_convention(value, origin));
+    if (conventions.empty())
+        conventions.push_back(timing::parse_convention(convention_, "--cycle-convention"));
 
     std::vector<Point> points;
     for (const timing::ArrayConfig& array : arrays)
         for (const Dataflow dataflow : dataflows)
-            points.push_back(
-                {array, dataflow, timing::network_cycles(workloads, array, dataflow, convention)});
+            for (const timing::Convention convention : conventions)
+                points.push_back({array, dataflow, convention,
+                                  timing::network_cycles(workloads, array, dataflow, convention)});
     if (!out_.empty() && points.size() > 1)
         throw InputError("--out writes one report; found a sweep of " +
                          std::to_string(points.size()) + " points");
 
     if (!out_.empty()) trace::write_file_atomically(out_, compute_report(points.front().cycles));
     if (json_) {
-        Json json{{"workload", name}, {"convention", to_string(convention)}};
+        Json json{{"workload", name}};
         if (config.run_name) json["run_name"] = *config.run_name;
         for (const Point& point : points) json["points"].push_back(to_json(point, workloads));
         std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
@@ -261,7 +281,9 @@ int CyclesCommand::run() const {
         print_layers(points.front(), workloads);
     else
         print_sweep(points);
-    std::cout << "convention: " << meaning(convention, base.array) << "\n";
+    const bool has_is = std::count(dataflows.begin(), dataflows.end(), Dataflow::is) > 0;
+    for (const timing::Convention convention : conventions)
+        std::cout << "convention: " << meaning(convention, base.array, has_is) << "\n";
     if (!out_.empty())
         std::cout << out_
                   << ": columns of COMPUTE_REPORT.csv; stalls are 0 and prefetch is left "

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,12 @@ public:
     int run() const;
 
 private:
+    struct Swept {
+        std::string value, origin;
+    };
+    /// The values of --sweep by key; none where a key is not swept.
+    std::map<std::string, std::vector<Swept>> read_sweeps() const;
+
     CLI::App* command_;
     std::string workload_, config_, datapath_ = "int8", convention_ = "wagesim", array_, dataflow_,
                                     topology_ = "detect", out_;

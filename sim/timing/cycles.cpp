@@ -55,18 +55,23 @@ LayerCycles scalesim_cycles(const Workload& w, const ArrayConfig& array, Dataflo
     return cycles;
 }
 
-LayerCycles wagesim_cycles(const Workload& w, const ArrayConfig& array) {
+/// Convention::wagesim, before the percentages.
+struct Schedule {
+    std::int64_t folds, per_fold, cycles, busy;  // busy: while GEMMs are
+};
+
+/// ws: w.m rows of `operand_bytes` stream through each tile of K x N; is, with M and N exchanged.
+Schedule tile_by_tile(const Workload& w, const ArrayConfig& array, int operand_bytes) {
     const std::int64_t r = array.rows, c = array.columns;
     const std::int64_t wavefront = r + c - 1;
     const std::int64_t next_weights = wavefront + r;  // from a GEMM's start: swap, then WLOAD
-    const auto busy = [&](std::int64_t k) {
-        const std::int64_t feed = ceil_div(k * array.operand_bytes, array.bank_bytes_per_cycle);
-        return checked_product(w.m, std::max<std::int64_t>(1, feed), w.name);
-    };
     const auto times = [&](std::int64_t a, std::int64_t b) {
         return checked_product(a, b, w.name);
     };
     const auto plus = [&](std::int64_t a, std::int64_t b) { return checked_sum(a, b, w.name); };
+    const auto busy = [&](std::int64_t k) {
+        return times(w.m, ceil_div(k * operand_bytes, array.bank_bytes_per_cycle));
+    };
 
     // Every column of tiles is full k tiles and one last, which may be shorter.
     const std::int64_t full = ceil_div(w.k, r) - 1, last_k = w.k - full * r;
@@ -74,21 +79,47 @@ LayerCycles wagesim_cycles(const Workload& w, const ArrayConfig& array) {
     const std::int64_t full_busy = busy(std::min(w.k, r)), last_busy = busy(last_k);
     const std::int64_t full_step = std::max(full_busy, next_weights);
     const std::int64_t last_step = std::max(last_busy, next_weights);
+    const std::int64_t all_but_last =
+        plus(times(times(columns, full), full_step), times(columns - 1, last_step));
+    return {times(columns, full + 1), full_step, plus(all_but_last, plus(last_busy, r + wavefront)),
+            times(columns, plus(times(full, full_busy), last_busy))};
+}
 
+/// os: each column tile is one command, its pixels in folds of R.
+Schedule column_by_column(const Workload& w, const ArrayConfig& array) {
+    const std::int64_t r = array.rows, shift_out = 2 * r + array.columns - 1;
+    const auto times = [&](std::int64_t a, std::int64_t b) {
+        return checked_product(a, b, w.name);
+    };
+    const auto fold = [&](std::int64_t pixels) {
+        return std::max(shift_out, times(w.k, ceil_div(pixels * array.operand_bytes,
+                                                       array.bank_bytes_per_cycle)));
+    };
+    const std::int64_t full = ceil_div(w.m, r) - 1, last_pixels = w.m - full * r;
+    const std::int64_t columns = times(ceil_div(w.n, array.columns), w.repeats);
+    const std::int64_t full_fold = fold(std::min(w.m, r));
+    const std::int64_t folds = checked_sum(times(full, full_fold), fold(last_pixels), w.name);
+    const std::int64_t cycles = times(columns, checked_sum(folds, r + shift_out, w.name));
+    return {times(columns, full + 1), full_fold, cycles, cycles};
+}
+
+LayerCycles wagesim_cycles(const Workload& w, const ArrayConfig& array, Dataflow dataflow) {
+    constexpr int weight_bytes = 1;
+    const Schedule schedule =
+        dataflow == Dataflow::os ? column_by_column(w, array)
+        : dataflow == Dataflow::ws
+            ? tile_by_tile(w, array, array.operand_bytes)
+            : tile_by_tile({w.name, w.n, w.m, w.k, w.repeats}, array, weight_bytes);
+    const Mapping s = map(w, dataflow);
+    const auto pes = static_cast<double>(array.rows) * static_cast<double>(array.columns);
     LayerCycles cycles;
-    cycles.folds = times(columns, full + 1);
-    cycles.per_fold = full_step;
-    cycles.compute_cycles =
-        plus(plus(times(times(columns, full), full_step), times(columns - 1, last_step)),
-             plus(last_busy, r + wavefront));
-    cycles.reported_total = cycles.compute_cycles;
-
-    const auto pes = static_cast<double>(r) * static_cast<double>(c);
-    const std::int64_t array_busy = times(columns, plus(times(full, full_busy), last_busy));
-    cycles.overall_util = percent(w.macs(), static_cast<double>(cycles.compute_cycles) * pes);
+    cycles.folds = schedule.folds;
+    cycles.per_fold = schedule.per_fold;
+    cycles.compute_cycles = cycles.reported_total = schedule.cycles;
+    cycles.overall_util = percent(w.macs(), static_cast<double>(schedule.cycles) * pes);
     cycles.mapping_efficiency =
-        percent(w.k * w.n * w.repeats, static_cast<double>(cycles.folds) * pes);
-    cycles.compute_util = percent(w.macs(), static_cast<double>(array_busy) * pes);
+        percent(s.rows * s.columns * w.repeats, static_cast<double>(schedule.folds) * pes);
+    cycles.compute_util = percent(w.macs(), static_cast<double>(schedule.busy) * pes);
     return cycles;
 }
 
@@ -135,11 +166,7 @@ LayerCycles layer_cycles(const Workload& workload, const ArrayConfig& array, Dat
                          std::to_string(array.columns) + ": expected at least one row and column");
     if (convention != Convention::wagesim)
         return scalesim_cycles(workload, array, dataflow, convention == Convention::scalesim_paper);
-    if (dataflow != Dataflow::ws)
-        throw InputError("dataflow " + std::string(to_string(dataflow)) +
-                         " is not modelled yet in convention wagesim, only ws; conventions "
-                         "scalesim and scalesim-paper have ws, os and is");
-    return wagesim_cycles(workload, array);
+    return wagesim_cycles(workload, array, dataflow);
 }
 
 NetworkCycles network_cycles(const std::vector<Workload>& workloads, const ArrayConfig& array,

@@ -7,9 +7,10 @@
 // Convention::scalesim: F folds one after the other, of R + C + T - 2 cycles (os) or
 // 2R + C + T - 2 (ws, is). `scalesim_paper` differs for os: 2R + C + T - 2.
 //
-// Convention::wagesim (ws only): this project's array alone, by the rules of docs/cycles.md, with
-// every weight and operand at hand, and room in the accumulators for all M rows. Per fold one WLOAD
-// and one GEMM; i counts folds, k tiles innermost:
+// Convention::wagesim: this project's array alone, by the rules of docs/cycles.md, with every
+// weight and operand at hand, and room in the accumulators for all M rows.
+//
+// ws: per fold one WLOAD and one GEMM; i counts folds, k tiles innermost:
 //   busy(i)      = M * max(1, ceil(k(i) * operand bytes / bank bytes a cycle))
 //   GEMM(0)      starts at R: the first WLOAD must be over
 //   WLOAD(i + 1) starts R + C - 1 after GEMM(i) (its swap is over: the only set of shadow registers
@@ -18,6 +19,11 @@
 //   the end      is R + C - 1 (the wavefront) after the last GEMM's busy, which waits for no WLOAD
 //   cycles       = R + sum over all folds but the last of max(busy, 2R + C - 1) + busy(last)
 //                  + R + C - 1
+// is: the same with M and N exchanged; weights, of one byte, stream past operands.
+// os: per column tile one GEMM of all M pixels and all K, in ceil(M / R) folds of R pixels, one
+// GEMM after the other:
+//   a fold       = max(K * max(1, ceil(its pixels * operand bytes / bank bytes a cycle)), 2R + C -
+//   1) a GEMM       = R + its folds + 2R + C - 1
 // This holds while commands are issued in time: issue_cycles <= R.
 #pragma once
 
@@ -47,7 +53,7 @@ struct ArrayConfig {
 
 struct LayerCycles {
     std::int64_t folds = 0;     ///< of all repeats
-    std::int64_t per_fold = 0;  ///< wagesim: from one GEMM's start to the next, of a full k tile
+    std::int64_t per_fold = 0;  ///< wagesim: from one full fold's start to the next
     std::int64_t compute_cycles = 0;
     /// What the tool of that convention prints as total. SCALE-Sim prints the index of the last
     /// cycle, counted from 0: one less than the cycles, for each repeat.
@@ -60,8 +66,7 @@ struct LayerCycles {
     double compute_util = 0;
 };
 
-/// Throws InputError for wagesim with a dataflow other than ws, an array without PEs, or counts
-/// beyond 64 bits.
+/// Throws InputError for an array without PEs, or counts beyond 64 bits.
 LayerCycles layer_cycles(const Workload& workload, const ArrayConfig& array, Dataflow dataflow,
                          Convention convention);
 
