@@ -204,6 +204,8 @@ int CyclesCommand::run() const {
         if (command_->count(option) > 0 && command_->get_option(option)->as<std::string>().empty())
             throw InputError(std::string(option) + ": expected a value, found an empty one");
 
+    timing::ScaleSimConfig config;
+    if (!config_.empty()) config = timing::read_scalesim_config(config_);
     std::string name;
     std::vector<timing::Workload> workloads;
     if (is_csv(workload_)) {
@@ -213,7 +215,7 @@ int CyclesCommand::run() const {
         const auto kind = topology_ == "conv"   ? timing::TopologyKind::conv
                           : topology_ == "gemm" ? timing::TopologyKind::gemm
                                                 : timing::TopologyKind::detect;
-        workloads = timing::read_scalesim_topology(workload_, kind);
+        workloads = timing::read_scalesim_topology(workload_, kind, config.ignore_sparsity);
         name = workload_;
     } else {
         if (command_->count("--topology") > 0)
@@ -229,8 +231,6 @@ int CyclesCommand::run() const {
     base.array = {datapath.machine.array_rows, datapath.machine.array_columns,
                   datapath.machine.bank_bytes_per_cycle,
                   (datapath.at("", Qp::A).format.bits + 7) / 8};
-    timing::ScaleSimConfig config;
-    if (!config_.empty()) config = timing::read_scalesim_config(config_);
     base.array.rows = config.array_rows.value_or(base.array.rows);
     base.array.columns = config.array_columns.value_or(base.array.columns);
     base.dataflow = config.dataflow.value_or(datapath.machine.dataflow);

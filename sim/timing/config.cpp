@@ -20,7 +20,7 @@ std::map<std::string, Entry> entries_of(const std::string& text, const std::stri
     std::map<std::string, Entry> entries;
     std::string section;
     Entry* last = nullptr;
-    std::size_t line = 0;
+    std::size_t line = 0, indent = 0;
     for (const std::string& raw : lines_of(text)) {
         ++line;
         const auto refuse = [&](const std::string& why) {
@@ -28,10 +28,12 @@ std::map<std::string, Entry> entries_of(const std::string& text, const std::stri
         };
         const std::string content = trimmed(raw);
         if (content.empty() || content[0] == '#' || content[0] == ';') continue;
-        if (last != nullptr && (raw[0] == ' ' || raw[0] == '\t')) {  // goes on with the value above
+        const std::size_t depth = raw.find(content);
+        if (last != nullptr && depth > indent) {  // goes on with the value above
             last->value += "\n" + content;
             continue;
         }
+        indent = depth;
         if (content[0] == '[') {
             const auto close = content.find(']');
             if (close == std::string::npos || close == 1)
@@ -82,6 +84,14 @@ ScaleSimConfig parse_scalesim_config(const std::string& text, const std::string&
     config.array_columns = size("architecture_presets.arraywidth", "ArrayWidth");
     if (const Entry* flow = find("architecture_presets.dataflow"))
         config.dataflow = parse_dataflow(flow->value, place(*flow, "Dataflow"));
+    const auto is_true = [](const Entry* entry) { return lower(entry->value) == "true"; };
+    if (const Entry* support = find("sparsity.sparsitysupport")) {
+        config.ignore_sparsity = !is_true(support);
+        const Entry* optimized = find("sparsity.optimizedmapping");
+        if (!config.ignore_sparsity && optimized != nullptr && is_true(optimized))
+            throw InputError(place(*optimized, "OptimizedMapping") +
+                             ": expected false, only dense layers are modelled");
+    }
     return config;
 }
 

@@ -19,7 +19,8 @@ constexpr std::array<const char*, 4> gemm_columns{"layer name", "M", "N", "K"};
 
 class Reader {
 public:
-    Reader(const std::string& origin, TopologyKind kind) : origin_(origin), kind_(kind) {}
+    Reader(const std::string& origin, TopologyKind kind, bool ignore_sparsity)
+        : origin_(origin), kind_(kind), ignore_sparsity_(ignore_sparsity) {}
 
     std::vector<Workload> read(const std::string& text) {
         const auto lines = lines_of(text);
@@ -28,7 +29,7 @@ public:
             ++line_;
             if (line_ == 1)
                 header(line);
-            else if (!trimmed(line).empty())
+            else if (line.find_first_not_of(", \t\r\f\v") != std::string::npos)
                 row(fields_of(line));
         }
         if (workloads_.empty()) throw InputError(origin_ + ": no layer behind the header");
@@ -75,18 +76,12 @@ private:
     void row(std::vector<std::string> fields) {
         const std::size_t needed =
             kind_ == TopologyKind::conv ? conv_columns.size() : gemm_columns.size();
-        // Behind the last comma stands nothing or a remark.
-        const bool remark = fields.size() > needed && !whole_number(fields.back()) &&
-                            fields.back().find(':') == std::string::npos;
-        if (remark) fields.pop_back();
+        if (fields.size() > needed) fields.pop_back();  // behind the last comma
         if (fields.size() < needed)
             refuse("expected " + std::to_string(needed) + " columns of a " +
                    (kind_ == TopologyKind::conv ? "conv" : "gemm") + " topology, found " +
                    std::to_string(fields.size()));
         if (fields.size() > needed) dense(fields[needed], needed);
-        if (fields.size() > needed + 1)
-            refuse(needed + 1,
-                   "expected no more than " + std::to_string(needed) + " columns and a sparsity");
         if (fields[0].empty()) refuse(0, "expected a name, found nothing");
         if (kind_ == TopologyKind::conv)
             conv(fields);
@@ -104,8 +99,10 @@ private:
         const auto m = whole_number(trimmed(field.substr(colon + 1)));
         if (!n || !m || *n == 0 || *n > *m)
             refuse(column, "expected a sparsity N:M with 1 <= N <= M, found '" + field + "'");
-        if (*n != *m)
-            refuse(column, "sparsity " + field + ": only dense layers are modelled (1:1)");
+        if (*n != *m && !ignore_sparsity_)
+            refuse(column, "sparsity " + field +
+                               ": only dense layers are modelled; with SparsitySupport: false in "
+                               "the --scalesim-config it is read over");
     }
 
     std::int64_t number(const std::vector<std::string>& fields, std::size_t column) const {
@@ -153,6 +150,7 @@ private:
 
     const std::string& origin_;
     TopologyKind kind_;
+    const bool ignore_sparsity_;
     std::size_t line_ = 0;
     std::vector<Workload> workloads_;
 };
@@ -160,12 +158,13 @@ private:
 }  // namespace
 
 std::vector<Workload> parse_scalesim_topology(const std::string& text, const std::string& origin,
-                                              TopologyKind kind) {
-    return Reader(origin, kind).read(text);
+                                              TopologyKind kind, bool ignore_sparsity) {
+    return Reader(origin, kind, ignore_sparsity).read(text);
 }
 
-std::vector<Workload> read_scalesim_topology(const std::string& path, TopologyKind kind) {
-    return parse_scalesim_topology(read_text(path), path, kind);
+std::vector<Workload> read_scalesim_topology(const std::string& path, TopologyKind kind,
+                                             bool ignore_sparsity) {
+    return parse_scalesim_topology(read_text(path), path, kind, ignore_sparsity);
 }
 
 std::vector<Workload> from_network(const Network& network, std::int64_t batch) {

@@ -50,6 +50,29 @@ TEST(ScaleSimConfig, TakesAnyCaseCommentsAndCrlf) {
     EXPECT_EQ(config.dataflow, Dataflow::ws);
 }
 
+TEST(ScaleSimConfig, TakesIndentedKeysForKeys) {
+    const auto config = parse_scalesim_config(
+        "[general]\n  run_name = two\n    lines\n[architecture_presets]\n  ArrayHeight: 4\n"
+        "  ArrayWidth: 8\n\tDataflow: os\n",
+        "scale.cfg");
+    EXPECT_EQ(config.run_name, "two\nlines");
+    EXPECT_EQ(config.array_rows, 4);
+    EXPECT_EQ(config.array_columns, 8);
+    EXPECT_EQ(config.dataflow, Dataflow::os);
+}
+
+TEST(ScaleSimConfig, SaysWhereSparsityIsToBeReadOver) {
+    EXPECT_FALSE(parse_scalesim_config("", "scale.cfg").ignore_sparsity);
+    EXPECT_TRUE(
+        parse_scalesim_config("[sparsity]\nSparsitySupport : false\n", "s").ignore_sparsity);
+    EXPECT_FALSE(parse_scalesim_config("[sparsity]\nSparsitySupport : True\n"
+                                       "OptimizedMapping: false\n",
+                                       "s")
+                     .ignore_sparsity);
+    expect_refused("[sparsity]\nSparsitySupport: true\nOptimizedMapping : true\n",
+                   {"scale.cfg:3", "OptimizedMapping", "dense"});
+}
+
 TEST(ScaleSimConfig, RefusesMalformedFilesWithTheLine) {
     const std::string section = "[architecture_presets]\n";
     expect_refused("ArrayHeight: 32\n", {"scale.cfg:1", "[section]"});

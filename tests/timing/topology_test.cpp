@@ -51,12 +51,22 @@ TEST(ConvTopology, CountsOutputsWithoutPaddingRoundedUp) {
     expect_workload(layers[1], "Wide", 48, 8, 30);
 }
 
-TEST(ConvTopology, TakesRowsWithAndWithoutAClosingCommaOrARemark) {
-    for (const char* end : {",", "", ", ", ", NPU", ",1:1,", ", 4:4 ,", ",1:1", ",,", ",1:1,GPU"}) {
+TEST(ConvTopology, DropsWhatStandsBehindTheLastComma) {
+    for (const char* end :
+         {",", "", ", ", ", NPU", ", 2", ",2:4", ",1:1,", ", 4:4 ,", ",1:1,GPU"}) {
         const auto layers = parse(conv_header + "c,8,8,3,3,4,5,1" + end + "\n");
         ASSERT_EQ(layers.size(), 1u) << end;
         expect_workload(layers[0], "c", 36, 5, 36);
     }
+}
+
+TEST(ConvTopology, ReadsOverFurtherColumnsAndRowsOfCommas) {
+    const auto layers = parse(
+        "Layer name, IFMAP Height, ..., Strides,,,Eh,Ew,e2\n,,,,,,,,,,,,\n"
+        "a,8,8,3,3,4,5,1,,,6,6,36\nb,8,8,3,3,4,5,1,1:1,7,\n, , ,\n");
+    ASSERT_EQ(layers.size(), 2u);
+    expect_workload(layers[0], "a", 36, 5, 36);
+    expect_workload(layers[1], "b", 36, 5, 36);
 }
 
 TEST(ConvTopology, TakesCrlfBlankLinesBlanksAndNoFinalNewline) {
@@ -110,7 +120,6 @@ TEST(Topology, RefusesBadFilesWithLineAndColumn) {
     expect_refused(conv_header + "c,8,2,3,3,4,5,1,\n",
                    {"column 5 (filter width)", "larger than its input", "3 > 2"});
     expect_refused(conv_header + "c,8,8,3,3,4,5,1,2,\n", {"column 9", "sparsity N:M"});
-    expect_refused(conv_header + "c,8,8,3,3,4,5,1,1:1,7,\n", {"column 10"});
     expect_refused(gemm_header + "g,4,5,\n", {"net.csv:2", "column 4 (K)", "''"});
     expect_refused(gemm_header + "g,4,5,6,12,\n", {"column 5", "batch"});
     expect_refused(gemm_header + "g,1000000000,1000000000,1000000000,\n",
@@ -120,10 +129,17 @@ TEST(Topology, RefusesBadFilesWithLineAndColumn) {
 
 TEST(Topology, RefusesSparseLayers) {
     expect_refused(conv_header + "c,8,8,3,3,4,5,1,2:4,\n",
-                   {"net.csv:2", "column 9", "2:4", "dense"});
-    expect_refused(conv_header + "c,8,8,3,3,4,5,1,2:4\n", {"2:4"});  // no comma behind it
+                   {"net.csv:2", "column 9", "2:4", "dense", "SparsitySupport"});
     expect_refused(gemm_header + "g,4,5,6,1:2,\n", {"column 5", "1:2"});
     expect_refused(gemm_header + "g,4,5,6,4:2,\n", {"N <= M"});
+}
+
+TEST(Topology, ReadsOverSparsityWhereToldTo) {
+    const auto layers = parse_scalesim_topology(gemm_header + "g,4,5,6,1:2,\nh,1,2,3,2:4,\n",
+                                                "net.csv", TopologyKind::detect, true);
+    ASSERT_EQ(layers.size(), 2u);
+    expect_workload(layers[0], "g", 4, 5, 6);
+    expect_workload(layers[1], "h", 1, 2, 3);
 }
 
 TEST(Topology, RefusesFilesItCannotRead) {

@@ -14,6 +14,7 @@ struct ScaleSimConfig {
     std::optional<int> array_rows;        ///< [architecture_presets] ArrayHeight
     std::optional<int> array_columns;     ///< [architecture_presets] ArrayWidth
     std::optional<Dataflow> dataflow;     ///< [architecture_presets] Dataflow
+    bool ignore_sparsity = false;         ///< [sparsity] SparsitySupport is there and not true
 };
 
 /// Throws InputError naming file, line and what was expected.

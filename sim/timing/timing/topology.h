@@ -32,14 +32,18 @@ enum class TopologyKind {
 ///         "DP" in it stands for one layer per channel, each of one channel and all filters.
 ///   gemm: name, M, N, K
 ///
-/// A further column may hold a sparsity N:M, refused unless N = M. SCALE-Sim drops whatever stands
-/// behind a row's last comma; here that may be missing, empty, or a text that is no number.
+/// As in SCALE-Sim, what stands behind a row's last comma is dropped; but where that is the last
+/// number needed, here it counts. The next column may hold a sparsity N:M, refused unless N = M or
+/// `ignore_sparsity` (what SCALE-Sim does without SparsitySupport); the columns behind that, and
+/// rows of commas only, are read over.
 /// Throws InputError naming file, line, column and what was expected.
 std::vector<Workload> read_scalesim_topology(const std::string& path,
-                                             TopologyKind kind = TopologyKind::detect);
+                                             TopologyKind kind = TopologyKind::detect,
+                                             bool ignore_sparsity = false);
 /// The same from text; `origin` is the name used in messages.
 std::vector<Workload> parse_scalesim_topology(const std::string& text, const std::string& origin,
-                                              TopologyKind kind = TopologyKind::detect);
+                                              TopologyKind kind = TopologyKind::detect,
+                                              bool ignore_sparsity = false);
 
 /// The conv2d and linear layers of a network, with its padding, for `batch` images at a time.
 /// Throws InputError if there is none, or if one is too large to count.
