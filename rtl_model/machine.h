@@ -80,7 +80,7 @@ public:
         std::int64_t pe_operations = 0;  ///< counted PE by PE: macs + padding_slots; tile: 0
         std::int64_t dram_read_bytes = 0, dram_write_bytes = 0;
         std::int64_t dram_read_bursts = 0, dram_write_bursts = 0;
-        std::array<std::int64_t, 5> bytes_read{}, bytes_written{};
+        std::array<std::int64_t, space_count> bytes_read{}, bytes_written{};
         std::array<std::int64_t, unit_count> busy{};
     };
     /// Executes a program to its end. May be called again: simulated time and the memories go on,

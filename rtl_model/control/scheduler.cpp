@@ -79,8 +79,10 @@ bool Scheduler::advance() {
 void Scheduler::execute_fence() {
     memories_.forget();
     if (watch_.probe == nullptr) return;
-    const std::int64_t now = present_cycle();
-    watch_.probe->on_retired({static_cast<std::int64_t>(next_), now, now, now, {}});
+    Retired fence;
+    fence.command = static_cast<std::int64_t>(next_);
+    fence.issued = fence.started = fence.finished = present_cycle();
+    watch_.probe->on_retired(fence);
 }
 
 void Scheduler::retired(const Retired& retired) {

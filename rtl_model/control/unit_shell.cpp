@@ -113,12 +113,23 @@ void UnitShell::start() {
     commands->pop();
     retired_.started = now();
     accesses_ = accesses_of(command, services_.config);
+    count(command);
     if (services_.waves != nullptr) {
         services_.waves->stalled(unit_, now(), "none");
         services_.waves->started(unit_, now(), current_.index, command, accesses_);
     }
     acts(current_.index);
     begin(current_);
+}
+
+void UnitShell::count(const Command& command) {
+    for (const Access& access : accesses_) {
+        auto& bytes = access.is_write ? retired_.bytes_written : retired_.bytes_read;
+        bytes[static_cast<std::size_t>(access.space)] += access.bytes;
+    }
+    const PeSlots slots = slots_of(command, services_.config);
+    retired_.macs = slots.macs;
+    retired_.padding_slots = slots.padding;
 }
 
 void UnitShell::finish() {
@@ -135,9 +146,10 @@ void UnitShell::stall(StallCause cause) {
     if (services_.waves != nullptr) services_.waves->stalled(unit_, now(), to_string(cause));
 }
 
-void UnitShell::complete_at(std::int64_t cycle) {
-    retired_.finished = cycle;
-    push({cycle, gifts_made_++, &current_.command->gives, true, retired_});
+void UnitShell::complete_at(std::int64_t free, std::int64_t latency) {
+    retired_.busy = free - retired_.started;
+    retired_.finished = free + latency;
+    push({retired_.finished, gifts_made_++, &current_.command->gives, true, retired_});
 }
 
 void UnitShell::give_at(std::int64_t cycle, const std::vector<Token>& tokens_given) {
@@ -183,7 +195,7 @@ void ComputeUnit::begin(const Issued& issued) {
     if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))
         if (!gemm->gives_at_swap.empty()) give_at(start + work.swap, gemm->gives_at_swap);
     done_ = until_ + work.latency;
-    complete_at(done_);
+    complete_at(until_, work.latency);
     if (executor_.quantum() > 0 && !clocked_) begun_.notify(sc_core::SC_ZERO_TIME);
     clocked_ = executor_.quantum() > 0;
 }

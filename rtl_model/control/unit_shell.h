@@ -52,8 +52,9 @@ protected:
     /// Tokens are given in the present cycle: what they promise must have happened.
     virtual void settle() {}
 
-    /// The command is done (tokens given, retired) in this cycle, or at once.
-    void complete_at(std::int64_t cycle);
+    /// The unit is free in cycle `free`, and the command done (tokens given, retired) `latency`
+    /// later.
+    void complete_at(std::int64_t free, std::int64_t latency);
     /// Gives these in that cycle.
     void give_at(std::int64_t cycle, const std::vector<Token>& tokens);
     void acts(std::int64_t command) const { services_.actor = {command, now()}; }
@@ -82,6 +83,7 @@ private:
     void fetched();
     bool has_tokens();
     void start();
+    void count(const Command& command);
     void finish();
     void hand_out();
     void push(Gift gift);

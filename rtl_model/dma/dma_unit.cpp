@@ -72,7 +72,7 @@ void DmaUnit::end(const Issued& issued) {
                     from, bytes);
         from += bytes;
     }
-    complete_at(now());
+    complete_at(now(), 0);
 }
 
 }  // namespace wagesim::rtl

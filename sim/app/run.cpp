@@ -161,6 +161,7 @@ public:
             }
         } catch (const rtl::MachineError& error) {
             machine_error = error.what();
+            recorder.end_batch();
         }
         progress.clear();
 

@@ -54,6 +54,35 @@ Json to_json(const check::TensorVerdict& verdict, const check::Judge& judge) {
     return json;
 }
 
+/// A pass's counters: what docs/cycles.md defines.
+Json counters(const PassStats& pass, const Recorder& recorder) {
+    const auto roofline = recorder.roofline(pass);
+    Json json{{"cycles", pass.cycles},
+              {"macs", pass.macs},
+              {"pe_slots", pass.pe_slots},
+              {"utilisation", recorder.utilisation(pass)},
+              {"roofline", nullptr}};
+    if (roofline)
+        json["roofline"] = {{"macs_per_dram_byte", roofline->macs_per_byte},
+                            {"attainable_macs_per_cycle", roofline->attainable},
+                            {"share", roofline->share},
+                            {"bound", roofline->memory_bound ? "memory" : "compute"}};
+    for (int i = 0; i < space_count; ++i) {
+        const auto space = static_cast<Space>(i);
+        json["bytes"][std::string(to_string(space))] = {{"read", pass.bytes_read(space)},
+                                                        {"written", pass.bytes_written(space)}};
+    }
+    for (int i = 0; i < unit_count; ++i) {
+        const auto unit = static_cast<Unit>(i);
+        Json& cycles = json["units"][std::string(to_string(unit))];
+        cycles = {{"busy", pass.of(unit).busy}, {"idle", pass.idle(unit)}};
+        for (std::size_t cause = 0; cause < stall_cause_count; ++cause)
+            cycles["stalls"][std::string(to_string(static_cast<StallCause>(cause)))] =
+                pass.of(unit).stalls[cause];
+    }
+    return json;
+}
+
 }  // namespace
 
 std::string grouped(std::int64_t value) {
@@ -71,9 +100,6 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
         wraps += verdict.wraps;
     }
     const MachineConfig& machine = datapath.machine;
-    std::int64_t pe_slots = 0;
-    for (const auto& pass : recorder.passes()) pe_slots += pass.pe_slots;
-    const std::int64_t array = std::int64_t{machine.array_rows} * machine.array_columns;
 
     Json json;
     json["summary"] = {{"mode", facts.mode},
@@ -86,7 +112,7 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
                        {"uncertified", judge.uncertified()},
                        {"findings", judge.findings().size()},
                        {"cycles", recorder.cycles()},
-                       {"macs", recorder.macs()},
+                       {"macs", recorder.total().macs},
                        {"saturations", saturations},
                        {"wraps", wraps},
                        {"accuracy", facts.accuracy ? Json(*facts.accuracy) : Json(nullptr)},
@@ -110,22 +136,11 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
                    {"array", {machine.array_rows, machine.array_columns}}};
 
     for (const auto& pass : recorder.passes()) {
-        std::int64_t stalls = 0;
-        for (const auto cause : pass.stalls[static_cast<std::size_t>(Unit::array)]) stalls += cause;
-        json["passes"].push_back(
-            {{"phase", to_string(pass.phase)},
-             {"layers", layer_names(network, pass.layers)},
-             {"cycles", pass.cycles},
-             {"macs", pass.macs},
-             {"pe_slots", pass.pe_slots},
-             {"utilisation", pass.cycles > 0 ? static_cast<double>(pass.macs) /
-                                                   static_cast<double>(pass.cycles * array)
-                                             : 0.0},
-             {"array_busy", pass.busy[static_cast<std::size_t>(Unit::array)]},
-             {"array_stalls", stalls},
-             {"dram_read_bytes", pass.dram_read_bytes},
-             {"dram_write_bytes", pass.dram_write_bytes}});
+        Json row{{"phase", to_string(pass.phase)}, {"layers", layer_names(network, pass.layers)}};
+        row.update(counters(pass, recorder));
+        json["passes"].push_back(row);
     }
+    json["total"] = counters(recorder.total(), recorder);
 
     // One row per layer: a pass's cycles stand at the first layer it computes.
     std::vector<Json> rows;
@@ -158,9 +173,7 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
                     row["cycles"].is_null() ? 0 : row["cycles"].get<std::int64_t>();
                 row["cycles"] = before + pass.cycles;
                 row["macs"] = row["macs"].get<std::int64_t>() + pass.macs;
-                if (pass.macs > 0)
-                    row["utilisation"] =
-                        static_cast<double>(pass.macs) / static_cast<double>(pass.cycles * array);
+                if (pass.macs > 0) row["utilisation"] = recorder.utilisation(pass);
             } else if (row["cycles"].is_null()) {
                 row["with"] = network.name_of(first);
             }

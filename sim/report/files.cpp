@@ -15,22 +15,34 @@ constexpr Unit units[] = {Unit::dma_read, Unit::dma_write, Unit::weight_loader, 
 
 std::string stats_csv(const Network& network, const Recorder& recorder) {
     std::ostringstream out;
-    out << "pass,phase,layers,cycles,macs,pe_slots,dram_read_bytes,dram_write_bytes,unit,busy";
+    out << "pass,phase,layers,cycles,macs,pe_slots,utilisation,macs_per_dram_byte,"
+           "attainable_macs_per_cycle,roofline_share,bound,unit,busy,idle";
     for (int cause = 0; cause < stall_cause_count; ++cause)
         out << ",stall_" << to_string(static_cast<StallCause>(cause));
+    for (int space = 0; space < space_count; ++space)
+        for (const char* way : {"_read_bytes", "_written_bytes"})
+            out << ',' << to_string(static_cast<Space>(space)) << way;
     out << "\n";
     int index = 0;
     for (const auto& pass : recorder.passes()) {
+        std::ostringstream whole;
+        whole << index++ << ',' << to_string(pass.phase) << ',' << layer_names(network, pass.layers)
+              << ',' << pass.cycles << ',' << pass.macs << ',' << pass.pe_slots << ','
+              << recorder.utilisation(pass) << ',';
+        if (const auto roofline = recorder.roofline(pass))
+            whole << roofline->macs_per_byte << ',' << roofline->attainable << ','
+                  << roofline->share << ',' << (roofline->memory_bound ? "memory" : "compute");
+        else
+            whole << ",,,";
         for (const Unit unit : units) {
-            const auto u = static_cast<std::size_t>(unit);
-            out << index << ',' << to_string(pass.phase) << ',' << layer_names(network, pass.layers)
-                << ',' << pass.cycles << ',' << pass.macs << ',' << pass.pe_slots << ','
-                << pass.dram_read_bytes << ',' << pass.dram_write_bytes << ',' << to_string(unit)
-                << ',' << pass.busy[u];
-            for (const auto stall : pass.stalls[u]) out << ',' << stall;
+            const UnitStats& stats = pass.of(unit);
+            out << whole.str() << ',' << to_string(unit) << ',' << stats.busy << ','
+                << pass.idle(unit);
+            for (const auto stall : stats.stalls) out << ',' << stall;
+            for (std::size_t space = 0; space < space_count; ++space)
+                out << ',' << stats.bytes_read[space] << ',' << stats.bytes_written[space];
             out << "\n";
         }
-        ++index;
     }
     return out.str();
 }
@@ -57,7 +69,8 @@ std::string tensors_csv(const Json& document) {
 
 std::string commands_csv(const Network& network, const Recorder& recorder) {
     std::ostringstream out;
-    out << "batch,command,mnemonic,unit,phase,layer,tile,issued,started,finished,stall,cause\n";
+    out << "batch,command,mnemonic,unit,phase,layer,tile,issued,started,busy,finished,stall,"
+           "cause\n";
     for (const auto& record : recorder.commands()) {
         const Command& command = *record.command;
         std::int64_t stall = 0;
@@ -72,7 +85,7 @@ std::string commands_csv(const Network& network, const Recorder& recorder) {
             << to_string(command.phase) << ','
             << (command.layer < 0 ? std::string() : network.name_of(command.layer)) << ','
             << command.tile << ',' << record.retired.issued << ',' << record.retired.started << ','
-            << record.retired.finished << ',' << stall << ','
+            << record.retired.busy << ',' << record.retired.finished << ',' << stall << ','
             << (stall > 0 ? to_string(static_cast<StallCause>(worst)) : std::string_view()) << "\n";
     }
     return out.str();
@@ -90,8 +103,7 @@ std::string timeline_json(const Network& network, const Recorder& recorder) {
         const Command& command = *record.command;
         if (std::holds_alternative<Fence>(command.operands)) continue;
         out << ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" << static_cast<int>(command.unit) + 1
-            << ",\"ts\":" << record.retired.started
-            << ",\"dur\":" << record.retired.finished - record.retired.started
+            << ",\"ts\":" << record.retired.started << ",\"dur\":" << record.retired.busy
             << ",\"name\":" << Json(mnemonic(command) + " " + network.name_of(command.layer)).dump()
             << ",\"args\":{\"command\":" << record.retired.command << ",\"tile\":" << command.tile
             << ",\"batch\":" << record.batch << "}}";

@@ -79,6 +79,60 @@ std::string cycle_chart(const Json& document) {
     return out.str();
 }
 
+std::string row(const std::vector<std::string>& cells, const char* tag) {
+    std::string text = "<tr>";
+    for (const std::string& cell : cells)
+        text += std::string("<") + tag + ">" + escaped(cell) + "</" + tag + ">";
+    return text + "</tr>\n";
+}
+
+std::string pass_rows(const Json& document) {
+    std::string text = "<table>";
+    const auto rows = pass_table(document);
+    for (std::size_t i = 0; i < rows.size(); ++i) text += row(rows[i], i == 0 ? "th" : "td");
+    return text + "</table>\n";
+}
+
+std::string name_of(const Json& pass) {
+    return pass["phase"] == "prepare" ? "prepare" : pass["layers"].get<std::string>();
+}
+
+/// Cycles of every unit in every pass.
+std::string unit_rows(const Json& document) {
+    std::string text = "<table>";
+    bool first = true;
+    for (const Json& pass : document["passes"])
+        for (const auto& [unit, cycles] : pass["units"].items()) {
+            std::vector<std::string> head{"pass", "unit", "busy", "idle"};
+            std::vector<std::string> cells{name_of(pass), unit, count(cycles["busy"]),
+                                           count(cycles["idle"])};
+            for (const auto& [cause, stall] : cycles["stalls"].items()) {
+                head.push_back(cause);
+                cells.push_back(count(stall));
+            }
+            text += (first ? row(head, "th") : "") + row(cells, "td");
+            first = false;
+        }
+    return text + "</table>\n";
+}
+
+/// Bytes read from and written to every memory in every pass.
+std::string memory_rows(const Json& document) {
+    std::string text = "<table>";
+    bool first = true;
+    for (const Json& pass : document["passes"]) {
+        std::vector<std::string> head{"pass"}, cells{name_of(pass)};
+        for (const auto& [memory, bytes] : pass["bytes"].items())
+            for (const char* way : {"read", "written"}) {
+                head.push_back(memory + " " + way);
+                cells.push_back(count(bytes[way]));
+            }
+        text += (first ? row(head, "th") : "") + row(cells, "td");
+        first = false;
+    }
+    return text + "</table>\n";
+}
+
 }  // namespace
 
 std::string to_html(const Json& document) {
@@ -121,7 +175,15 @@ std::string to_html(const Json& document) {
     }
     out << "<h2>Where the cycles go</h2>\n<p>One bar a pass (the layers that are computed tile by "
            "tile together); the dark part is the share of the array's slots that did a MAC.</p>\n"
-        << cycle_chart(document);
+        << cycle_chart(document)
+        << "<p>The array's cycles in percent: busy, waiting for what, idle; and its roofline, "
+        << run["array"][0].get<std::int64_t>() * run["array"][1].get<std::int64_t>() << " MACs and "
+        << document["configuration"]["machine"]["dram_bytes_per_cycle"]["value"]
+        << " Dram bytes a cycle.</p>\n"
+        << pass_rows(document)
+        << "<details><summary>Every unit: cycles busy, idle, and waiting by cause</summary>\n"
+        << unit_rows(document) << "</details>\n<details><summary>Every memory: bytes</summary>\n"
+        << memory_rows(document) << "</details>\n";
 
     out << "<h2>Layers</h2>\n<table><tr><th>layer</th><th class=\"text\">type</th><th>cycles</th>"
            "<th>MACs</th><th>utilisation %</th><th>saturations</th><th>wraps</th><th>checked</th>"

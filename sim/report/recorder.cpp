@@ -2,15 +2,41 @@
 #include "report/recorder.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace wagesim::report {
 namespace {
 
-std::int64_t moved_bytes(const Transfer& transfer) {
-    return transfer.run_bytes * transfer.counts[0] * transfer.counts[1] * transfer.counts[2];
+template <std::size_t n>
+void add(std::array<std::int64_t, n>& sums, const std::array<std::int64_t, n>& terms) {
+    for (std::size_t i = 0; i < n; ++i) sums[i] += terms[i];
 }
 
 }  // namespace
+
+UnitStats& UnitStats::operator+=(const UnitStats& other) {
+    busy += other.busy;
+    add(stalls, other.stalls);
+    add(bytes_read, other.bytes_read);
+    add(bytes_written, other.bytes_written);
+    return *this;
+}
+
+std::int64_t UnitStats::stalled() const {
+    return std::accumulate(stalls.begin(), stalls.end(), std::int64_t{0});
+}
+
+std::int64_t PassStats::bytes_read(Space space) const {
+    std::int64_t sum = 0;
+    for (const UnitStats& unit : units) sum += unit.bytes_read[static_cast<std::size_t>(space)];
+    return sum;
+}
+
+std::int64_t PassStats::bytes_written(Space space) const {
+    std::int64_t sum = 0;
+    for (const UnitStats& unit : units) sum += unit.bytes_written[static_cast<std::size_t>(space)];
+    return sum;
+}
 
 std::string layer_names(const Network& network, const std::set<int>& layers) {
     std::string text;
@@ -49,6 +75,7 @@ void Recorder::begin_batch(const Program& program) {
         if (std::holds_alternative<Fence>(command.operands)) open = false;
     }
     pass_end_.assign(passes_.size(), 0);
+    fence_ = cycles_;
 }
 
 void Recorder::on_tap(const Tap& tap) {
@@ -67,19 +94,16 @@ void Recorder::on_retired(const Retired& retired) {
     PassStats& pass = passes_[pass_index];
     auto& end = pass_end_[pass_index];
     end = std::max(end, retired.finished);
-    ++pass.commands;
-    if (!std::holds_alternative<Fence>(command.operands)) {
-        const auto unit = static_cast<std::size_t>(command.unit);
-        pass.busy[unit] += retired.finished - retired.started;
-        for (std::size_t cause = 0; cause < stall_cause_count; ++cause)
-            pass.stalls[unit][cause] += retired.stalls[cause];
-    }
-    if (const auto* gemm = std::get_if<Gemm>(&command.operands)) {
-        pass.macs += command.box.pixels() * gemm->k * gemm->columns;
-        pass.pe_slots += command.box.pixels() * machine_.array_rows * machine_.array_columns;
-    } else if (const auto* transfer = std::get_if<Transfer>(&command.operands)) {
-        (command.unit == Unit::dma_read ? pass.dram_read_bytes : pass.dram_write_bytes) +=
-            moved_bytes(*transfer);
+    if (std::holds_alternative<Fence>(command.operands)) {
+        fence_ = retired.finished;
+    } else {
+        UnitStats done{retired.busy, retired.stalls, retired.bytes_read, retired.bytes_written};
+        // For its first command a unit may wait since the pass before; here only what is of this.
+        auto& control = done.stalls[static_cast<std::size_t>(StallCause::control)];
+        control = std::min(control, retired.issued - fence_);
+        pass.units[static_cast<std::size_t>(command.unit)] += done;
+        pass.macs += retired.macs;
+        pass.pe_slots += retired.macs + retired.padding_slots;
     }
     if (keep_commands_) commands_.push_back({&command, retired, batch_});
     next_.on_retired(retired);
@@ -96,16 +120,37 @@ void Recorder::end_batch() {
     }
 }
 
-std::int64_t Recorder::macs() const {
-    std::int64_t sum = 0;
-    for (const auto& pass : passes_) sum += pass.macs;
+PassStats Recorder::total() const {
+    PassStats sum;
+    for (const PassStats& pass : passes_) {
+        sum.cycles += pass.cycles;
+        sum.macs += pass.macs;
+        sum.pe_slots += pass.pe_slots;
+        for (std::size_t i = 0; i < unit_count; ++i) sum.units[i] += pass.units[i];
+    }
     return sum;
 }
 
-std::int64_t Recorder::dram_bytes() const {
-    std::int64_t sum = 0;
-    for (const auto& pass : passes_) sum += pass.dram_read_bytes + pass.dram_write_bytes;
-    return sum;
+double Recorder::peak() const {
+    return static_cast<double>(machine_.array_rows) * static_cast<double>(machine_.array_columns);
+}
+
+double Recorder::utilisation(const PassStats& pass) const {
+    if (pass.cycles == 0) return 0;
+    return static_cast<double>(pass.macs) / (static_cast<double>(pass.cycles) * peak());
+}
+
+std::optional<Roofline> Recorder::roofline(const PassStats& pass) const {
+    const std::int64_t bytes = pass.bytes_read(Space::dram) + pass.bytes_written(Space::dram);
+    if (pass.macs == 0 || bytes == 0 || pass.cycles == 0) return std::nullopt;
+    const auto macs = static_cast<double>(pass.macs);
+    Roofline roofline;
+    roofline.macs_per_byte = macs / static_cast<double>(bytes);
+    const double fed = roofline.macs_per_byte * machine_.dram_bytes_per_cycle;
+    roofline.memory_bound = fed < peak();
+    roofline.attainable = std::min(peak(), fed);
+    roofline.share = macs / static_cast<double>(pass.cycles) / roofline.attainable;
+    return roofline;
 }
 
 }  // namespace wagesim::report

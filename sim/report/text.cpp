@@ -23,6 +23,48 @@ std::string count_or_dash(const Json& value) {
 
 }  // namespace
 
+std::vector<std::vector<std::string>> pass_table(const Json& document) {
+    const Json& array_stalls = document.at("total").at("units").at("array").at("stalls");
+    std::vector<std::string> causes;
+    for (const auto& [cause, cycles] : array_stalls.items())
+        if (cycles != 0) causes.push_back(cause);
+
+    std::vector<std::string> head{"pass", "cycles", "busy"};
+    head.insert(head.end(), causes.begin(), causes.end());
+    for (const char* name : {"idle", "Dram bytes", "MAC/B", "bound", "roofline %"})
+        head.emplace_back(name);
+    std::vector<std::vector<std::string>> rows{head};
+    const auto add = [&](const std::string& name, const Json& pass) {
+        const Json& array = pass.at("units").at("array");
+        const auto cycles = pass.at("cycles").get<double>();
+        const auto percent = [&](const Json& part) {
+            return fixed(cycles > 0 ? 100 * part.get<double>() / cycles : 0.0, 1);
+        };
+        std::vector<std::string> row{name, count_or_dash(pass.at("cycles")),
+                                     percent(array.at("busy"))};
+        for (const std::string& cause : causes) row.push_back(percent(array["stalls"].at(cause)));
+        row.push_back(percent(array.at("idle")));
+        const Json& dram = pass.at("bytes").at("dram");
+        row.push_back(
+            grouped(dram.at("read").get<std::int64_t>() + dram.at("written").get<std::int64_t>()));
+        const Json& roofline = pass.at("roofline");
+        if (roofline.is_null()) {
+            row.insert(row.end(), 3, "-");
+        } else {
+            row.push_back(fixed(roofline.at("macs_per_dram_byte").get<double>(), 1));
+            row.push_back(roofline.at("bound").get<std::string>());
+            row.push_back(fixed(100 * roofline.at("share").get<double>(), 1));
+        }
+        rows.push_back(row);
+    };
+    for (const Json& pass : document.at("passes")) {
+        const auto layers = pass.at("layers").get<std::string>();
+        add(pass.at("phase") == "prepare" ? "prepare" : layers.substr(0, layers.find('+')), pass);
+    }
+    add("total", document.at("total"));
+    return rows;
+}
+
 std::string to_text(const Json& document) {
     const Json& summary = document.at("summary");
     const Json& run = document.at("run");
@@ -57,6 +99,12 @@ std::string to_text(const Json& document) {
                  : fixed(layer.at("largest_error").get<double>(), 4)});
     }
     out << table(rows, 2) << "\n";
+
+    const Json& machine = document.at("configuration").at("machine");
+    out << "where the array's cycles go (%): busy, waiting, idle; roofline of "
+        << run.at("array").at(0).get<std::int64_t>() * run.at("array").at(1).get<std::int64_t>()
+        << " MACs and " << machine.at("dram_bytes_per_cycle").at("value") << " Dram bytes a cycle\n"
+        << table(pass_table(document), 1) << "\n";
 
     std::int64_t prepare = 0;
     for (const Json& pass : document.at("passes"))

@@ -588,8 +588,53 @@ class RunDirectory(Case):
         self.assertEqual(sum(int(row["cycles"]) for row in passes.values()), self.cycles)
         self.assertEqual(sum(int(row["macs"]) for row in passes.values()), self.manifest["summary"]["macs"])
         self.assertEqual(len({row["unit"] for row in rows}), 7)
+        self.every_cycle_has_its_place(rows)
+
+    def every_cycle_has_its_place(self, rows):
+        """busy + stalls + idle = cycles, for every unit of every pass."""
         for row in rows:
-            self.assertLessEqual(int(row["busy"]), int(row["cycles"]), row)
+            parts = [int(n) for name, n in row.items() if name in ("busy", "idle") or name.startswith("stall_")]
+            self.assertEqual(len(parts), 10)
+            self.assertGreaterEqual(min(parts), 0, row)
+            self.assertEqual(sum(parts), int(row["cycles"]), row)
+
+    def test_stats_add_up_under_random_stalls(self):
+        out = self.shared / "stalled"
+        wagesim("run", self.shared / "tiny.json", "--data", DATA, "--count", 5, "--batch", 3, "--out", out,
+                "--stall-seed", 4)
+        rows = list(csv.DictReader((out / "stats.csv").open()))
+        self.every_cycle_has_its_place(rows)
+        self.assertGreater(sum(int(row["stall_backpressure"]) for row in rows), 0)
+
+    def test_stats_have_the_bytes_of_a_layer_worked_out_by_hand(self):
+        network = self.shared / "one.json"
+        network.write_text('{"name": "one", "input": {"shape": [1, 28, 28]},'
+                           ' "layers": [{"name": "fc", "type": "linear", "out_features": 10}]}')
+        out = self.shared / "one"
+        self.assertEqual(wagesim("run", network, "--data", DATA, "--count", 1, "--out", out)[0], 0)
+        rows = {(row["phase"], row["unit"]): {name[:-6]: int(n) for name, n in row.items() if name.endswith("_bytes") and n != "0"}
+                for row in csv.DictReader((out / "stats.csv").open())}
+        weights = 784 * 10  # of 24 bits in Dram, of 8 in the array; 49 K tiles, one column tile
+        expected = {
+            ("prepare", "dma_read"): {"dram_read": 3 * weights, "activations_written": 3 * weights},
+            ("prepare", "update"): {"activations_read": 3 * weights, "activations_written": weights},
+            ("prepare", "dma_write"): {"activations_read": weights, "dram_written": weights},
+            ("forward", "dma_read"): {"dram_read": weights + 784, "weights_written": weights, "activations_written": 784},
+            ("forward", "weight_loader"): {"weights_read": weights},
+            # 10 sums of 5 bytes: every tile writes them, all but the first read them
+            ("forward", "array"): {"activations_read": 784, "accumulators_read": 48 * 50, "accumulators_written": 49 * 50},
+            ("forward", "drain"): {"accumulators_read": 50, "activations_written": 40},
+            ("forward", "dma_write"): {"activations_read": 40, "dram_written": 40},
+        }
+        self.assertEqual({key: bytes for key, bytes in rows.items() if bytes}, expected)
+        total = json.loads((out / "manifest.json").read_text())["total"]
+        self.assertEqual(total["bytes"]["dram"], {"read": 4 * weights + 784, "written": weights + 40})
+        forward = json.loads((out / "manifest.json").read_text())["passes"][1]
+        intensity = weights / (weights + 784 + 40)  # MACs a byte: the Dram's 16 bytes a cycle bound
+        self.assertEqual(forward["roofline"]["bound"], "memory")
+        self.assertAlmostEqual(forward["roofline"]["macs_per_dram_byte"], intensity)
+        self.assertAlmostEqual(forward["roofline"]["attainable_macs_per_cycle"], 16 * intensity)
+        self.assertAlmostEqual(forward["roofline"]["share"], weights / forward["cycles"] / (16 * intensity))
 
     def test_commands_are_in_order_and_within_the_run(self):
         rows = self.table("commands.csv")
@@ -597,6 +642,7 @@ class RunDirectory(Case):
         for row in rows:
             self.assertLessEqual(int(row["issued"]), int(row["started"]))
             self.assertLessEqual(int(row["started"]), int(row["finished"]))
+            self.assertLessEqual(int(row["started"]) + int(row["busy"]), int(row["finished"]))
             self.assertLessEqual(int(row["finished"]), self.cycles)
         self.assertEqual(max(int(row["finished"]) for row in rows), self.cycles)
 

@@ -20,7 +20,7 @@ namespace wagesim::test {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FirstMismatch, tensor, expected, got, expected_hex, got_hex,
                                    cause, at, cycle, first_bit)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchOutcome, cycles, predicted, serial, overlap, macs,
-                                   padding_slots, pe_operations, points)
+                                   padding_slots, pe_operations, points, busy_equal, busy_other)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outcome, clean, checked, tensors_checked, mismatches,
                                    uncertified, saturations, wraps, differs_from_wide, findings,
                                    first, batches, cycles, stalls, injection_hit, injection_story,
@@ -123,6 +123,17 @@ Outcome run_here(const Experiment& experiment) {
                                    prediction.dram_overlap_cycles, totals.macs,
                                    totals.padding_slots, totals.pe_operations,
                                    static_cast<std::int64_t>(points.size())});
+        BatchOutcome& last = outcome.batches.back();
+        for (const Retired& retired : watch.retired()) {
+            const auto index = static_cast<std::size_t>(retired.command);
+            const Unit unit = program.commands[index].unit;
+            if (unit == Unit::dma_read || unit == Unit::dma_write) continue;
+            const auto& expected = prediction.commands[index];
+            ++(retired.busy == expected.busy &&
+                       retired.finished - retired.started == expected.busy + expected.latency
+                   ? last.busy_equal
+                   : last.busy_other);
+        }
         outcome.cycles += totals.cycles;
         if (experiment.inspect && outcome.batches.size() == 1)
             outcome.note = experiment.inspect(program, watch.retired(), network);

@@ -52,6 +52,8 @@ struct BatchOutcome {
     std::int64_t serial = 0, overlap = 0;
     std::int64_t macs = 0, padding_slots = 0, pe_operations = 0;
     std::int64_t points = 0;  ///< quantisation points announced
+    /// Commands of compute units that are busy as long as the recurrence says; the others.
+    std::int64_t busy_equal = 0, busy_other = 0;
 };
 
 struct Outcome {

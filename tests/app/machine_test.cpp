@@ -109,6 +109,8 @@ TEST_P(Cycles, AreThoseOfTheRecurrence) {
             EXPECT_GE(batch.cycles, batch.predicted);
             EXPECT_LE(batch.cycles, batch.serial);
             EXPECT_LT(batch.predicted, batch.serial);
+            EXPECT_GT(batch.busy_equal, 10);
+            EXPECT_EQ(batch.busy_other, 0);
             if (batch.overlap > 0) continue;
             EXPECT_EQ(batch.cycles, batch.predicted);
             ++exact;

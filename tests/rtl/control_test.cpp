@@ -17,6 +17,7 @@ TEST_F(ControlTest, IssuesACommandEveryTwoCycles) {
     add(Unit::vector, 10, 3);
     EXPECT_EQ(run_fake().cycles, 17);
     EXPECT_EQ(times(0), (Times{0, 0, 13}));
+    EXPECT_EQ(recorder.by_command[0].busy, 10);
     EXPECT_EQ(times(1), (Times{2, 2, 15}));
     EXPECT_EQ(times(2), (Times{4, 4, 17}));
 }

@@ -24,6 +24,12 @@ TEST_F(DmaTest, ALoadAndAStoreMoveTheirBytesInTheirCycles) {
     EXPECT_EQ(totals.dram_write_bursts, 16);
     EXPECT_EQ(totals.bytes_written[static_cast<std::size_t>(Space::weights)], 1024);
     EXPECT_EQ(totals.busy[static_cast<std::size_t>(Unit::dma_read)], 164);
+    EXPECT_EQ(recorder.by_command[0].busy, 164);
+    const std::array<std::int64_t, space_count> dram{1024, 0}, weights{0, 1024};
+    EXPECT_EQ(recorder.by_command[0].bytes_read, dram);
+    EXPECT_EQ(recorder.by_command[0].bytes_written, weights);
+    EXPECT_EQ(recorder.by_command[1].bytes_read, weights);
+    EXPECT_EQ(recorder.by_command[1].bytes_written, dram);
     std::vector<std::uint8_t> out(1024);
     machine_->read_dram(4096, out.data(), 1024);
     for (std::int64_t i = 0; i < 1024; ++i)

@@ -19,6 +19,7 @@ namespace wagesim {
 
 /// The machine's memories. Addresses are bytes; in `accumulators`, rows.
 enum class Space { dram, weights, activations, accumulators, parameters };
+inline constexpr int space_count = 5;
 
 /// Execution units, each with its own in-order command queue.
 enum class Unit { dma_read, dma_write, weight_loader, array, drain, vector, update };

@@ -26,8 +26,12 @@ struct Tap {
 struct Retired {
     std::int64_t command = 0;
     std::int64_t issued = 0, started = 0, finished = 0;  ///< cycles
+    std::int64_t busy = 0;  ///< cycles from its start until the unit could start the next
     /// Cycles the unit stood ready for this command and lacked something, by cause.
     std::array<std::int64_t, stall_cause_count> stalls{};
+    /// Bytes across each memory's port, by Space: an element as often as it was used.
+    std::array<std::int64_t, space_count> bytes_read{}, bytes_written{};
+    std::int64_t macs = 0, padding_slots = 0;  ///< of the array's PEs
 };
 
 class Probe {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "check/judge.h"
 #include "report/recorder.h"
@@ -27,13 +28,17 @@ nlohmann::ordered_json document(const RunFacts& facts, const Network& network,
                                 const Datapath& datapath, const Recorder& recorder,
                                 const check::Judge& judge);
 
-/// The table per layer, the totals and the verdict, for a terminal.
+/// The tables per layer and per pass, the totals and the verdict, for a terminal.
 std::string to_text(const nlohmann::ordered_json& document);
 
-/// A page on its own: the table, where the cycles go, every tensor.
+/// A row per pass and one for all, the first row the columns' names: the array's cycles in percent
+/// by the causes that occur, and the roofline.
+std::vector<std::vector<std::string>> pass_table(const nlohmann::ordered_json& document);
+
+/// A page on its own: where the cycles go, layers, units, bytes, every tensor.
 std::string to_html(const nlohmann::ordered_json& document);
 
-/// stats.csv: one line per pass and unit: cycles, busy, stalls by cause, bytes.
+/// stats.csv: one line per pass and unit: the pass's roofline; the unit's cycles and bytes.
 std::string stats_csv(const Network& network, const Recorder& recorder);
 /// tensors.csv: one line per quantisation point.
 std::string tensors_csv(const nlohmann::ordered_json& document);
