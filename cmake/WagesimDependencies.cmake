@@ -7,7 +7,11 @@ find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2 REQUIRED)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
 find_package(BLAS REQUIRED)
-pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+
+# Highway's headers only: its library is not needed (rtl_model/array/pe_kernels.cpp).
+find_path(HIGHWAY_INCLUDE_DIR hwy/highway.h REQUIRED)
+add_library(wagesim::highway INTERFACE IMPORTED)
+target_include_directories(wagesim::highway SYSTEM INTERFACE ${HIGHWAY_INCLUDE_DIR})
 
 # SystemC: Debian ships only pkg-config files; upstream's CMake build ships a config package.
 # An INTERFACE IMPORTED target, because an ALIAS does not survive into try_compile.

@@ -1,9 +1,15 @@
 // What the PEs of one row do in one cycle or several, on the host's vector registers.
-// Compiled once per instruction set; the best one of the host is taken at run time.
+//
+// Compiled by foreach_target.h once for the compiler's own instruction set and once for AVX2.
+// Highway's run-time choice among them lives in a library whose loading alone takes 5 ms; asking
+// the processor takes none.
 #include "array/pe_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "array/pe_kernels.cpp"
+#include <hwy/detect_targets.h>
+#undef HWY_TARGETS
+#define HWY_TARGETS ((HWY_ATTAINABLE_TARGETS & HWY_AVX2) | HWY_STATIC_TARGET)
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -12,8 +18,8 @@ namespace wagesim::rtl::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-void add_products_32(const std::int32_t* operands, const std::int32_t* weights,
-                     const std::int32_t* above, std::int32_t* below, int lanes, int count) {
+void add_products(const std::int32_t* operands, const std::int32_t* weights,
+                  const std::int32_t* above, std::int32_t* below, int lanes, int count) {
     const hn::CappedTag<std::int32_t, pe_lanes> d;
     const int step = static_cast<int>(hn::Lanes(d));
     for (int c = 0; c < lanes; c += step) {
@@ -26,8 +32,8 @@ void add_products_32(const std::int32_t* operands, const std::int32_t* weights,
     }
 }
 
-void accumulate_products_64(const std::int32_t* operands, const std::int32_t* weights,
-                            std::int64_t* sums, int lanes, int count) {
+void accumulate_products(const std::int32_t* operands, const std::int32_t* weights,
+                         std::int64_t* sums, int lanes, int count) {
     const hn::CappedTag<std::int64_t, pe_lanes> d;
     const hn::Rebind<std::int32_t, decltype(d)> half;
     const int step = static_cast<int>(hn::Lanes(d));
@@ -48,12 +54,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace wagesim::rtl {
 
-HWY_EXPORT(add_products_32);
-HWY_EXPORT(accumulate_products_64);
+#if HWY_TARGETS & HWY_AVX2
+const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+#define WAGESIM_BEST(function) (has_avx2 ? N_AVX2::function : HWY_STATIC_DISPATCH(function))
+#else
+#define WAGESIM_BEST(function) HWY_STATIC_DISPATCH(function)
+#endif
 
 void add_products(const std::int32_t* operands, const std::int32_t* weights,
                   const std::int32_t* above, std::int32_t* below, int lanes, int count) {
-    HWY_DYNAMIC_DISPATCH(add_products_32)(operands, weights, above, below, lanes, count);
+    WAGESIM_BEST(add_products)(operands, weights, above, below, lanes, count);
 }
 
 void add_products(const std::int32_t* operands, const std::int32_t* weights,
@@ -66,7 +76,7 @@ void add_products(const std::int32_t* operands, const std::int32_t* weights,
 
 void accumulate_products(const std::int32_t* operands, const std::int32_t* weights,
                          std::int64_t* sums, int lanes, int count) {
-    HWY_DYNAMIC_DISPATCH(accumulate_products_64)(operands, weights, sums, lanes, count);
+    WAGESIM_BEST(accumulate_products)(operands, weights, sums, lanes, count);
 }
 
 }  // namespace wagesim::rtl
