@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "array/array_weights.h"
 #include "array/stepped_array.h"
@@ -12,14 +11,7 @@
 
 namespace wagesim::rtl {
 
-/// What the PEs did.
-struct ArrayCounters {
-    std::int64_t macs = 0;           ///< PE and cycle with a weight of the tile
-    std::int64_t padding_slots = 0;  ///< PE and cycle with none (edges of the tile)
-};
-
-/// Executes GEMM. The products of a K tile are summed exactly down the column; each sum is one
-/// addition into an accumulator.
+/// Executes GEMM.
 class TileArray : public Executor {
 public:
     /// `stepped`: the array register by register, or null.
@@ -32,18 +24,14 @@ public:
     }
     int quantum() const override { return stepped_ == nullptr ? 0 : stepped_->quantum(); }
 
-    const ArrayCounters& counters() const { return counters_; }
-
 private:
-    /// Sums of one row of operands, per column.
-    template <class Sum>
-    void stream(const Command& command, const Gemm& gemm, const std::int64_t* bias);
+    void take_weights(const Gemm& gemm, std::int64_t start, std::int64_t swapped);
+    void require_columns(const Gemm& gemm) const;
 
     MachineConfig config_;
     Memories& memories_;
     ArrayWeights& weights_;
     SteppedArray* const stepped_;
-    ArrayCounters counters_;
 };
 
 }  // namespace wagesim::rtl

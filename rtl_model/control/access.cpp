@@ -12,6 +12,11 @@ constexpr std::int64_t code_bytes = 4;         // mu, sigma and their running va
 constexpr std::int64_t coefficient_bytes = 8;  // inv, fold_a, fold_b
 constexpr std::int64_t accumulator_bytes = 5;
 
+/// os: pixels come in folds of array rows.
+std::int64_t folds(std::int64_t pixels, const MachineConfig& config) {
+    return (pixels + config.array_rows - 1) / config.array_rows;
+}
+
 struct Span {
     std::int64_t first = 0, count = 0;
 };
@@ -29,6 +34,7 @@ class Collector {
 public:
     Collector(const Command& command, const MachineConfig& config)
         : box_(command.box),
+          config_(config),
           columns_(config.array_columns),
           is_store_(command.unit == Unit::dma_write) {}
 
@@ -56,6 +62,9 @@ public:
                                         std::int64_t{g.channels} * g.bytes;
             add(Space::activations, false, first, extent, box_.pixels() * g.k * g.bytes);
         }
+        if (config_.dataflow == Dataflow::os)
+            add(Space::weights, false, g.weight_address, (g.columns - 1) * g.weight_stride + g.k,
+                folds(box_.pixels(), config_) * g.k * g.columns);
         accumulator_rows(false, g.accumulate, g.accumulator_row, box_.pixels(), g.columns);
         accumulator_rows(true, true, g.accumulator_row, box_.pixels(), g.columns);
         if (!g.accumulate && g.bias_address >= 0) channels(false, g.bias_address, code_bytes);
@@ -180,6 +189,7 @@ private:
     }
 
     const Box& box_;
+    const MachineConfig& config_;
     const std::int64_t columns_;
     const bool is_store_;
     std::vector<Access> accesses_;
@@ -198,7 +208,9 @@ PeSlots slots_of(const Command& command, const MachineConfig& config) {
     if (const auto* gemm = std::get_if<Gemm>(&command.operands)) {
         const std::int64_t pixels = command.box.pixels();
         slots.macs = pixels * gemm->k * gemm->columns;
-        slots.padding = pixels * config.array_rows * config.array_columns - slots.macs;
+        const std::int64_t streamed =
+            config.dataflow == Dataflow::os ? folds(pixels, config) * gemm->k : pixels;
+        slots.padding = streamed * config.array_rows * config.array_columns - slots.macs;
     }
     return slots;
 }

@@ -11,8 +11,8 @@ namespace wagesim::rtl {
 
 /// One operand or result. The bytes lie in [first, end) (accumulators: 5 an element, row-major);
 /// `bytes` counts what crosses the memory's port, an element as often as it is used: a GEMM's
-/// operands once per row streamed and K index (zeros of the padding included), a POOL's once per
-/// window.
+/// operands once per pixel and K index (zeros of the padding included), with os its weights once
+/// per fold; a POOL's once per window.
 struct Access {
     Space space = Space::activations;
     bool is_write = false;
@@ -22,7 +22,8 @@ struct Access {
 
 std::vector<Access> accesses_of(const Command& command, const MachineConfig& config);
 
-/// PE slots of the rows a GEMM streams: those with a MAC, and the rest (R x C a row in all).
+/// PE slots of what a GEMM streams, R x C a pixel (os: a step of a fold): those with a MAC, and the
+/// rest.
 struct PeSlots {
     std::int64_t macs = 0, padding = 0;
 };

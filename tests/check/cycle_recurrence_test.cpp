@@ -135,6 +135,24 @@ TEST(CommandDuration, OfAGemmGrowsWhenAPixelsOperandsExceedTheBankPort) {
     expect_duration(command(Unit::array, g, box(7, 2)), 21, 5);
 }
 
+TEST(CommandDuration, OfAnOutputStationaryGemmIsThatOfItsFoldsAndTheWayInAndOut) {
+    MachineConfig os = small_machine();
+    os.dataflow = Dataflow::os;  // 2 * 4 + 2 - 1 = 9 cycles from a swap until sums are out
+    const auto expect_busy = [&](int pixels, int k, int bytes, std::int64_t busy) {
+        Gemm g;
+        g.k = k;
+        g.bytes = bytes;
+        expect_duration(command(Unit::array, g, box(pixels, 2)), busy, 0, os);
+    };
+    expect_busy(4, 30, 1, 4 + 30 + 9);
+    expect_busy(7, 30, 1, 4 + 30 + 30 + 9);
+    expect_busy(8, 3, 1, 4 + 9 + 9 + 9);     // a fold of three steps waits for the sums' way out
+    expect_busy(8, 30, 2, 4 + 60 + 60 + 9);  // 8 bytes a step through 4 a cycle
+    expect_busy(6, 30, 2, 4 + 60 + 30 + 9);  // the last fold has 2 pixels: 4 bytes
+    expect_busy(7, 4, 2, 4 + 9 + 9 + 9);     // 8 steps of 2 cycles are no more than 9
+    expect_busy(3, 5, 3, 4 + 15 + 9);        // 9 bytes: 3 cycles
+}
+
 TEST(CommandDuration, OfADrainIsTheRowsReadOrTheBytesWritten) {
     Drain d;
     d.destination = activations(0, 4);

@@ -58,6 +58,32 @@ TEST(AccessTest, AGemmsInputEndsAtTheImagesEdge) {
     expect_access(accumulating[2], Space::accumulators, true, 8000, 8800, 500);
 }
 
+TEST(AccessTest, AnOutputStationaryGemmReadsItsWeightsForEveryFold) {
+    // 35 pixels: folds of 16, 16 and 3, each 20 steps over 16 x 16 PEs.
+    Command command;
+    command.unit = Unit::array;
+    command.box.w = 35;
+    command.box.c = 10;
+    Gemm gemm;
+    gemm.stride_w = gemm.channels = gemm.k = 20;
+    gemm.image_h = 1;
+    gemm.image_w = 35;
+    gemm.columns = 10;
+    gemm.weight_address = 300;
+    gemm.weight_stride = 50;
+    command.operands = gemm;
+    MachineConfig config;
+    config.dataflow = Dataflow::os;
+    const auto accesses = accesses_of(command, config);
+    ASSERT_EQ(accesses.size(), 3U);
+    expect_access(accesses[0], Space::activations, false, 0, 700, 35 * 20);
+    expect_access(accesses[1], Space::weights, false, 300, 300 + 9 * 50 + 20, 3 * 20 * 10);
+    expect_access(accesses[2], Space::accumulators, true, 0, 35 * 80, 35 * 10 * 5);
+    const PeSlots slots = slots_of(command, config);
+    EXPECT_EQ(slots.macs, 35 * 20 * 10);
+    EXPECT_EQ(slots.padding, 3 * 20 * 256 - 7000);
+}
+
 TEST(AccessTest, ADrainMovesSumsAndStatistics) {
     Command command;
     command.unit = Unit::drain;

@@ -108,6 +108,7 @@ public:
     Duration operator()(const WeightLoad&) const { return {machine_.array_rows, 0}; }
 
     Duration operator()(const Gemm& gemm) const {
+        if (machine_.dataflow == Dataflow::os) return {output_stationary(gemm), 0};
         const std::int64_t feed =
             ceil_div(std::int64_t{gemm.k} * gemm.bytes, machine_.bank_bytes_per_cycle);
         return {pixels_ * std::max<std::int64_t>(1, feed),
@@ -165,6 +166,20 @@ public:
 
 private:
     std::int64_t channels() const { return command_.box.c; }
+
+    /// Folds of array_rows pixels; the last may have fewer.
+    std::int64_t output_stationary(const Gemm& gemm) const {
+        const std::int64_t rows = machine_.array_rows;
+        const std::int64_t out = 2 * rows + machine_.array_columns - 1;
+        std::int64_t cycles = rows;
+        for (std::int64_t first = 0; first < pixels_; first += rows) {
+            const std::int64_t bytes = std::min(rows, pixels_ - first) * gemm.bytes;
+            const std::int64_t step =
+                std::max<std::int64_t>(1, ceil_div(bytes, machine_.bank_bytes_per_cycle));
+            cycles += std::max(gemm.k * step, out);
+        }
+        return cycles + out;
+    }
 
     std::int64_t beats(const TileView& source) const {
         if (source.space != Space::accumulators)
