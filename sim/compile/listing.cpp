@@ -68,7 +68,10 @@ public:
     std::string operator()(const Gemm& g) const {
         std::ostringstream text;
         text << "activations " << hex(g.address) << " (h" << g.h0 << " w" << g.w0 << ") k" << g.k0
-             << ":" << g.k << " -> row " << g.accumulator_row
+             << ":" << g.k;
+        if (g.weight_stride > 0)  // os
+            text << " weights " << hex(g.weight_address) << " +" << g.weight_stride;
+        text << " -> row " << g.accumulator_row
              << (g.accumulate          ? " accumulate"
                  : g.bias_address >= 0 ? " bias "
                                        : " first");

@@ -15,6 +15,7 @@ namespace {
 constexpr std::int64_t resident_chunk_bytes = 4096;
 
 std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Weights that come in one LOAD: column tiles x a range of K, rows of k bytes.
 struct Chunk {
@@ -30,6 +31,13 @@ struct ChunkUse {
     std::size_t tile = 0;
     std::size_t chunk = 0;
     bool is_first = true;  ///< of this chunk
+};
+
+/// What one GEMM takes of a chunk.
+struct Piece {
+    Box box;  ///< its sums
+    std::int64_t weights = 0;
+    bool starts = false, ends = false;  ///< the chunk
 };
 
 class GemmLowering : public PassLowering {
@@ -55,6 +63,14 @@ public:
 private:
     const ColumnTile& column(int index) const {
         return tiling_.columns[static_cast<std::size_t>(index)];
+    }
+
+    bool is_os() const { return machine_.dataflow == Dataflow::os; }
+    const TokenKind& weights_full() const {
+        return is_os() ? tokens::weights_full_array : tokens::weights_full;
+    }
+    const TokenKind& weights_free() const {
+        return is_os() ? tokens::weights_free_array : tokens::weights_free;
     }
 
     // ---- weights ----------------------------------------------------------------------------
@@ -117,16 +133,18 @@ private:
         }
     }
 
-    /// One column tile whose weights are too many: ranges of K, in whole K tiles.
+    /// One column tile whose weights are too many: ranges of K. ws: in whole K tiles; os: in even
+    /// shares, because a fold of few steps takes as long as one of 2R + C - 1.
     void cut_reduction(Chunk chunk, std::int64_t limit) {
         const std::int64_t columns = column(chunk.first_column).c;
-        std::int64_t step = limit / columns / machine_.array_rows * machine_.array_rows;
-        if (resident_) step = std::max<std::int64_t>(step, machine_.array_rows);
+        const std::int64_t least = is_os() ? 1 : machine_.array_rows;
+        std::int64_t step = limit / columns / least * least;
+        if (resident_) step = std::max(step, least);
         if (step == 0)
-            throw InputError("layer " + layer_.name + ": needs " +
-                             std::to_string(columns * machine_.array_rows) +
+            throw InputError("layer " + layer_.name + ": needs " + std::to_string(columns * least) +
                              " bytes for one tile of weights, half the weight buffer has " +
                              std::to_string(limit));
+        if (is_os()) step = ceil_divide(reduction_, ceil_divide(reduction_, step));
         for (chunk.k0 = 0; chunk.k0 < reduction_; chunk.k0 += step) {
             chunk.k = std::min(step, reduction_ - chunk.k0);
             chunk.bytes = columns * chunk.k;
@@ -162,8 +180,8 @@ private:
         Command load =
             emitter_.command(Unit::dma_read, pass_.array_layer, tile_number(uses_[use].tile),
                              channel_box(c0, rows), transfer);
-        if (!resident_) emitter_.wait(load, tokens::weights_free);
-        emitter_.give(load, tokens::weights_full);
+        if (!resident_) emitter_.wait(load, weights_free());
+        emitter_.give(load, weights_full());
         emitter_.emit(std::move(load));
     }
 
@@ -214,52 +232,72 @@ private:
         emitter_.emit(std::move(load));
     }
 
-    /// WLOADs and GEMMs of one chunk; `first`, `last` of the tile's.
+    /// GEMMs of one chunk, and with ws their WLOADs; `first`, `last` of the tile's.
     void multiply(std::size_t use, bool first, bool last) {
         const std::size_t index = uses_[use].tile;
         const Tile& tile = tile_at(index);
         const Chunk& chunk = chunks_[uses_[use].chunk];
         const Place place = place_of(index);
-        const bool new_weights = !resident_ || uses_[use].is_first;
+        const std::int64_t step = is_os() ? chunk.k : machine_.array_rows;
         const int end = chunk.first_column + chunk.columns;
         for (int c = chunk.first_column; c < end; ++c) {
-            for (std::int64_t k = chunk.k0; k < chunk.k0 + chunk.k; k += machine_.array_rows) {
-                const std::int64_t k_size =
-                    std::min<std::int64_t>(machine_.array_rows, chunk.k0 + chunk.k - k);
-                const bool starts = c == chunk.first_column && k == chunk.k0;
-                const bool ends = c + 1 == end && k + k_size == chunk.k0 + chunk.k;
-                Box box = tile.box;
-                box.c0 = column(c).c0;
-                box.c = column(c).c;
-
-                WeightLoad weights;
-                weights.column_stride = chunk.k;
-                weights.address = chunk_address(use) +
-                                  (box.c0 - column(chunk.first_column).c0) * chunk.k +
-                                  (k - chunk.k0);
-                weights.rows = i32(k_size);
-                weights.columns = box.c;
-                Command load = emitter_.command(Unit::weight_loader, pass_.array_layer,
-                                                tile_number(index), box, weights);
-                emitter_.wait(load, tokens::shadow_free);
-                if (starts && new_weights) emitter_.wait(load, tokens::weights_full);
-                emitter_.give(load, tokens::shadow_full);
-                if (ends && !resident_) emitter_.give(load, tokens::weights_free);
-                emitter_.emit(std::move(load));
+            for (std::int64_t k = chunk.k0; k < chunk.k0 + chunk.k; k += step) {
+                const std::int64_t k_size = std::min(step, chunk.k0 + chunk.k - k);
+                Piece piece;
+                piece.starts = c == chunk.first_column && k == chunk.k0;
+                piece.ends = c + 1 == end && k + k_size == chunk.k0 + chunk.k;
+                piece.box = tile.box;
+                piece.box.c0 = column(c).c0;
+                piece.box.c = column(c).c;
+                piece.weights = chunk_address(use) +
+                                (piece.box.c0 - column(chunk.first_column).c0) * chunk.k +
+                                (k - chunk.k0);
 
                 Gemm gemm = gemm_of(tile, place, c, k, k_size);
-                emitter_.give_at_swap(gemm, tokens::shadow_free);
+                if (is_os()) {
+                    gemm.weight_address = piece.weights;
+                    gemm.weight_stride = chunk.k;
+                } else {
+                    load_weights(use, piece, gemm);
+                    emitter_.give_at_swap(gemm, tokens::shadow_free);
+                }
                 Command command = emitter_.command(Unit::array, pass_.array_layer,
-                                                   tile_number(index), box, std::move(gemm));
-                set_gemm_tokens(command, tile, first && starts, last && ends, index);
+                                                   tile_number(index), piece.box, std::move(gemm));
+                if (is_os())
+                    set_weight_tokens(command, use, piece);
+                else
+                    emitter_.wait(command, tokens::shadow_full);
+                set_gemm_tokens(command, tile, first && piece.starts, last && piece.ends, index);
                 emitter_.emit(std::move(command));
             }
         }
     }
 
+    /// ws: the WLOAD before a GEMM.
+    void load_weights(std::size_t use, const Piece& piece, const Gemm& gemm) {
+        WeightLoad weights;
+        weights.column_stride = chunks_[uses_[use].chunk].k;
+        weights.address = piece.weights;
+        weights.rows = gemm.k;
+        weights.columns = gemm.columns;
+        Command load = emitter_.command(Unit::weight_loader, pass_.array_layer,
+                                        tile_number(uses_[use].tile), piece.box, weights);
+        emitter_.wait(load, tokens::shadow_free);
+        emitter_.give(load, tokens::shadow_full);
+        set_weight_tokens(load, use, piece);
+        emitter_.emit(std::move(load));
+    }
+
+    /// Of a command that reads a chunk: the first of all waits for the LOAD, the last of each use
+    /// gives a streamed one's half back.
+    void set_weight_tokens(Command& reader, std::size_t use, const Piece& piece) {
+        const bool new_weights = !resident_ || uses_[use].is_first;
+        if (piece.starts && new_weights) emitter_.wait(reader, weights_full());
+        if (piece.ends && !resident_) emitter_.give(reader, weights_free());
+    }
+
     void set_gemm_tokens(Command& command, const Tile& tile, bool begins_tile, bool ends_tile,
                          std::size_t index) {
-        emitter_.wait(command, tokens::shadow_full);
         if (begins_tile) {
             if (tile.loads) emitter_.wait(command, tokens::input_full);
             emitter_.wait(command,

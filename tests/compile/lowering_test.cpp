@@ -214,6 +214,77 @@ TEST(Lowering, TheListingNamesEveryCommandWithItsAddressesAndTokens) {
               program.commands.size() + program.tensors.size() + program.tokens.size() + 4);
 }
 
+Datapath output_stationary() {
+    Datapath datapath = preset("int8");
+    datapath.machine.dataflow = Dataflow::os;
+    return datapath;
+}
+
+int count_tokens(const Program& program, const std::vector<Command>& commands,
+                 const std::vector<Token> Command::*list, const std::string& name) {
+    int count = 0;
+    for (const Command& command : commands)
+        for (const Token token : command.*list) count += program.tokens[token].name == name ? 1 : 0;
+    return count;
+}
+
+TEST(OutputStationary, EveryTileMultipliesItsWholeReductionAtOnceAndNothingIsLoadedIntoTheArray) {
+    const Network network = chain();
+    const Program program =
+        compile::compile(network, output_stationary(), 1, BatchNorm::running, true);
+    for (const Command& command : program.commands) EXPECT_NE(mnemonic(command), "WLOAD");
+    for (const TokenInfo& token : program.tokens)
+        EXPECT_EQ(token.name.find("shadow"), std::string::npos) << token.name;
+    std::set<int> tiles;
+    const auto gemms = commands_of(program, 0, "GEMM");
+    for (const Command& command : gemms) {
+        const auto& gemm = std::get<Gemm>(command.operands);
+        tiles.insert(command.tile);
+        EXPECT_EQ(gemm.k0, 0);
+        EXPECT_EQ(gemm.k, 144);
+        EXPECT_EQ(gemm.weight_stride, 144);
+        EXPECT_EQ(gemm.weight_address, command.box.c0 * 144);
+        EXPECT_FALSE(gemm.accumulate);
+        EXPECT_TRUE(gemm.gives_at_swap.empty());
+    }
+    EXPECT_GT(tiles.size(), 1U);
+    EXPECT_EQ(gemms.size(), tiles.size() * 2);  // 32 channels: two column tiles
+    // Each is a LOAD of its own (2304 bytes), which only the first tile waits for.
+    EXPECT_EQ(count_tokens(program, gemms, &Command::waits, "weights_full"), 2);
+    EXPECT_EQ(count_tokens(program, gemms, &Command::gives, "weights_free"), 0);
+}
+
+TEST(OutputStationary, AReductionTooLongForHalfTheBufferIsSharedEvenly) {
+    const Network network = chain();
+    Datapath datapath = output_stationary();
+    datapath.machine.weight_buffer_bytes = 2 * 16 * 100;  // 100 indices of 16 columns; K = 144
+    const Program program = compile::compile(network, datapath, 1, BatchNorm::running, false);
+    const auto gemms = commands_of(program, 0, "GEMM");
+    int use = 0;
+    for (const Command& command : gemms) {
+        const auto& gemm = std::get<Gemm>(command.operands);
+        const bool second = use % 2 == 1;
+        EXPECT_EQ(gemm.k0, second ? 72 : 0);
+        EXPECT_EQ(gemm.k, 72);
+        EXPECT_EQ(gemm.accumulate, second);
+        EXPECT_EQ(gemm.weight_address, second ? 1600 : 0);
+        ++use;
+    }
+    // Streamed for every tile: each GEMM waits for its LOAD and gives its half back.
+    EXPECT_EQ(count_tokens(program, gemms, &Command::waits, "weights_full"), use);
+    EXPECT_EQ(count_tokens(program, gemms, &Command::gives, "weights_free"), use);
+}
+
+TEST(OutputStationary, TheListingSaysWhereTheWeightsLie) {
+    const Network network = chain();
+    const Program program =
+        compile::compile(network, output_stationary(), 1, BatchNorm::running, true);
+    const std::string text = compile::listing(program, network);
+    EXPECT_NE(text.find("k0:144 weights 0x000900 +144 -> row 392 first waits weights_full"),
+              std::string::npos)
+        << text.substr(0, 6000);
+}
+
 TEST(TokenCheck, RefusesAProgramWhoseTokensDoNotAddUp) {
     const Program sound = compile::compile(chain(), preset("int8"), 2, BatchNorm::running, true);
     EXPECT_NO_THROW(compile::check_tokens(sound));

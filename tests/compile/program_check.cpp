@@ -562,6 +562,7 @@ private:
     }
 
     void execute(const WeightLoad& w) {
+        require(machine_.dataflow == Dataflow::ws, "loads registers that the array does not have");
         require(w.rows >= 1 && w.rows <= machine_.array_rows && w.columns >= 1 &&
                     w.columns <= machine_.array_columns,
                 "is larger than the array");
@@ -600,22 +601,20 @@ private:
                     g.image_w == layer.in_shape.w,
                 "is not its layer's product");
         require(g.columns == box().c && g.columns <= machine_.array_columns, "wrong columns");
-        require(shadow_loaded_by_ >= 0 && order_.before(shadow_loaded_by_, i_),
-                "may start before its weights are there");
-        require(shadow_rows_ == g.k && static_cast<int>(shadow_.size()) == g.columns,
-                "has weights of another shape");
         require(g.k0 >= 0 && g.k0 + g.k <= reduction, "reaches beyond K");
         const int per_group = layer.out_channels / layer.groups;
         const int group = box().c0 / per_group;
         require((box().c0 + box().c - 1) / per_group == group, "crosses a group");
+        if (machine_.dataflow == Dataflow::ws)
+            take_shadow(g);
+        else
+            require(g.gives_at_swap.empty(), "swaps no weights");
         for (int c = 0; c < g.columns; ++c)
-            for (int r = 0; r < g.k; ++r)
-                if (shadow_[static_cast<std::size_t>(c)][static_cast<std::size_t>(r)] !=
-                    Element{layer_index, Qp::Wq, (box().c0 + c) * reduction + g.k0 + r}.id(0))
-                    fail("has another weight in row " + std::to_string(r) + ", column " +
+            for (int j = 0; j < g.k; ++j)
+                if (weight(g, c, j) !=
+                    Element{layer_index, Qp::Wq, (box().c0 + c) * reduction + g.k0 + j}.id(0))
+                    fail("has another weight in row " + std::to_string(j) + ", column " +
                          std::to_string(c));
-        shadow_loaded_by_ = -1;
-        ++swaps_;
         if (g.bias_address >= 0) {
             require(!g.accumulate, "adds a bias in the middle");
             read_vector(layer_index, Qp::bias_q, g.bias_address, 4);
@@ -629,6 +628,22 @@ private:
                         add_products(g, sum_at(g.accumulator_row + p, c), layer_index,
                                      out.index(box().n0 + n, oh, ow, box().c0 + c));
                 }
+    }
+
+    void take_shadow(const Gemm& g) {
+        require(shadow_loaded_by_ >= 0 && order_.before(shadow_loaded_by_, i_),
+                "may start before its weights are there");
+        require(shadow_rows_ == g.k && static_cast<int>(shadow_.size()) == g.columns,
+                "has weights of another shape");
+        shadow_loaded_by_ = -1;
+        ++swaps_;
+    }
+
+    /// ws: that WLOAD brought; os: in the weight buffer.
+    std::uint64_t weight(const Gemm& g, int column, int j) {
+        if (machine_.dataflow == Dataflow::ws)
+            return shadow_[static_cast<std::size_t>(column)][static_cast<std::size_t>(j)];
+        return read_byte(Space::weights, g.weight_address + column * g.weight_stride + j);
     }
 
     void read_operands(const Gemm& g, const Layer& layer, const TensorRule& input, int group, int n,

@@ -89,7 +89,10 @@ TEST_P(ShippedNetworks, CompileToSoundPrograms) {
     small.machine.weight_buffer_bytes = 4 * 1024;
     small.machine.accumulator_bytes = 10 * 16 * 64;
     small.machine.parameter_bytes = 1024;
-    expect_sound(network, small, 1, BatchNorm::running);
+    for (const Dataflow dataflow : {Dataflow::ws, Dataflow::os}) {
+        small.machine.dataflow = dataflow;
+        expect_sound(network, small, 1, BatchNorm::running);
+    }
 }
 
 std::vector<std::string> shipped() {
@@ -109,6 +112,7 @@ INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::ValuesIn(shipped()),
 struct Damage {
     const char* name;
     std::function<bool(Command&)> damage;  ///< false: not this command
+    Dataflow dataflow = Dataflow::ws;
 };
 
 void PrintTo(const Damage& damage, std::ostream* out) { *out << damage.name; }
@@ -128,6 +132,7 @@ TEST_P(DamagedPrograms, AreFound) {
     Datapath datapath = preset("int8");
     datapath.machine.activation_buffer_bytes = 16 * 1024;
     datapath.machine.weight_buffer_bytes = 2 * 1024;
+    datapath.machine.dataflow = GetParam().dataflow;
     Program program = compile::compile(network, datapath, 3, BatchNorm::batch, true);
     ASSERT_EQ(check_program(program, network, datapath, 3, BatchNorm::batch).violation, "");
     bool done = false;
@@ -180,7 +185,27 @@ INSTANTIATE_TEST_SUITE_P(
                    if (c.unit != Unit::weight_loader) return false;
                    c.waits.erase(c.waits.begin());
                    return true;
-               }}),
+               }},
+        Damage{"OsWeightOfAnotherIndex", change<Gemm>([](auto& g) { g.weight_address += 1; }),
+               Dataflow::os},
+        Damage{"OsWeightOfAnotherColumn", change<Gemm>([](auto& g) { g.weight_stride += 1; }),
+               Dataflow::os},
+        Damage{"OsSwap", change<Gemm>([](auto& g) { g.gives_at_swap = {0}; }), Dataflow::os},
+        Damage{"OsLastIndexForgotten", change<Gemm>([](auto& g) { g.k -= 1; }), Dataflow::os},
+        Damage{"OsWeightsNotWaitedFor",
+               [](Command& c) {
+                   if (c.unit != Unit::array || c.waits.size() != 1) return false;
+                   c.waits.clear();
+                   return true;
+               },
+               Dataflow::os},
+        Damage{"OsWeightsNotGivenBack",
+               [](Command& c) {
+                   if (c.unit != Unit::array || c.gives.size() != 1) return false;
+                   c.gives.clear();
+                   return true;
+               },
+               Dataflow::os}),
     [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

@@ -211,6 +211,7 @@ Datapath random_datapath(Random& random) {
         std::int64_t{10} * array.columns * random.pick<std::int64_t>({30, 100, 819});
     machine.parameter_bytes = random.pick<std::int64_t>({320, 800, 2048, 16384});
     machine.vector_lanes = random.pick<int>({8, 16, 32});
+    machine.dataflow = random.chance(50) ? Dataflow::os : Dataflow::ws;
     datapath.normalize = random.chance(30) ? Normalize::reciprocal : Normalize::divide;
     return datapath;
 }

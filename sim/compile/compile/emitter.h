@@ -28,6 +28,11 @@ inline constexpr TokenKind weights_full{"weights_full", Unit::dma_read, Unit::we
                                         StallCause::weights, 0};
 inline constexpr TokenKind weights_free{"weights_free", Unit::weight_loader, Unit::dma_read,
                                         StallCause::dram, 2};
+// os: the array reads the buffer itself.
+inline constexpr TokenKind weights_full_array{"weights_full", Unit::dma_read, Unit::array,
+                                              StallCause::weights, 0};
+inline constexpr TokenKind weights_free_array{"weights_free", Unit::array, Unit::dma_read,
+                                              StallCause::dram, 2};
 inline constexpr TokenKind shadow_full{"shadow_full", Unit::weight_loader, Unit::array,
                                        StallCause::weights, 0};
 inline constexpr TokenKind shadow_free{"shadow_free", Unit::array, Unit::weight_loader,
