@@ -93,46 +93,74 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetwork, ::testing::Range(1U, last_seed() 
 /// The seeds above do reach the corners that they are there for.
 TEST(RandomNetworks, ReachOverflowingAccumulatorsSaturationAndEveryKindOfLayer) {
     std::set<std::string> types;
-    int folded = 0, reciprocal = 0, batch_statistics = 0;
+    int folded = 0, reciprocal = 0, batch_statistics = 0, output_stationary = 0, short_sums = 0;
     for (std::uint32_t seed = 1; seed <= 32; ++seed) {
         const RandomCase random(seed);
         for (const auto& layer : random.network["layers"]) types.insert(layer["type"]);
         folded += random.folded;
         reciprocal += random.reciprocal;
         batch_statistics += random.batch_statistics;
+        output_stationary += random.output_stationary;
+        short_sums +=
+            random.output_stationary && random.datapath["machine"]["accumulator_bits"] < 20;
     }
     EXPECT_EQ(types.size(), 9U);
     EXPECT_GT(folded, 3);
     EXPECT_GT(reciprocal, 3);
     EXPECT_GT(batch_statistics, 5);
+    EXPECT_GT(output_stationary, 10);
+    EXPECT_GT(short_sums, 3);
 }
 
-// A short accumulator, weights over the whole range: sums overflow, in both ways of overflowing.
-class ShortAccumulator : public ::testing::TestWithParam<const char*> {};
+// A short accumulator, weights over the whole range: sums overflow, in both ways of overflowing,
+// once a K tile or once a product.
+struct Accumulation {
+    const char* overflow;
+    const char* dataflow;
+};
 
-TEST_P(ShortAccumulator, OverflowsInTheSamePlacesInBothModels) {
+void PrintTo(const Accumulation& accumulation, std::ostream* out) {
+    *out << accumulation.dataflow << ", " << accumulation.overflow;
+}
+
+Outcome overflowing(const Accumulation& accumulation) {
     Experiment experiment;
     experiment.network = R"({"name": "wide", "input": {"shape": [8, 6, 6]}, "layers": [
         {"name": "conv", "type": "conv2d", "out_channels": 12, "kernel": 3, "padding": 1, "bias": true},
         {"name": "relu", "type": "relu"}, {"name": "fc", "type": "linear", "out_features": 5}]})";
     experiment.datapath =
         std::string(R"({"machine": {"accumulator_bits": 17, "accumulator_overflow": ")") +
-        GetParam() + R"("}})";
+        accumulation.overflow + R"(", "dataflow": ")" + accumulation.dataflow + R"("}})";
     experiment.batches = {3};
     experiment.set_parameters = [](const Network&, const Datapath&, app::Parameters& parameters) {
         Random random(3);
         for (auto& [key, tensor] : parameters)
             for (auto& code : tensor.codes) code = random.between(-(1 << 23) + 1, (1 << 23) - 1);
     };
-    const Outcome outcome = run(experiment);
+    return run(experiment);
+}
+
+class ShortAccumulator : public ::testing::TestWithParam<Accumulation> {};
+
+TEST_P(ShortAccumulator, OverflowsInTheSamePlacesInBothModels) {
+    const Outcome outcome = overflowing(GetParam());
     EXPECT_TRUE(outcome.clean) << outcome.story();
     EXPECT_GT(outcome.differs_from_wide, 20);
-    const bool wraps = std::string(GetParam()) == "wrap";
+    const bool wraps = std::string(GetParam().overflow) == "wrap";
     EXPECT_GT(wraps ? outcome.wraps : outcome.saturations, 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, ShortAccumulator, ::testing::Values("wrap", "saturate"),
-                         [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(
+    All, ShortAccumulator,
+    ::testing::Values(Accumulation{"wrap", "ws"}, Accumulation{"saturate", "ws"},
+                      Accumulation{"wrap", "os"}, Accumulation{"saturate", "os"}),
+    [](const auto& test) { return std::string(test.param.dataflow) + "_" + test.param.overflow; });
+
+TEST(ShortAccumulators, OverflowMoreOftenWhereEveryProductIsAnAddition) {
+    EXPECT_GT(overflowing({"wrap", "os"}).wraps, overflowing({"wrap", "ws"}).wraps);
+    EXPECT_GT(overflowing({"saturate", "os"}).saturations,
+              overflowing({"saturate", "ws"}).saturations);
+}
 
 // A maximum keeps its codes as they are, also the lowest one of a full range.
 TEST(MaxPool, KeepsTheLowestCodeOfAFullRange) {

@@ -13,8 +13,8 @@ namespace {
 std::string machine(const std::string& settings) { return R"({"machine": {)" + settings + "}}"; }
 
 /// A burst brings everything at once: reads and writes hardly meet.
-std::string fast_dram() {
-    return machine(R"("dram_bytes_per_cycle": 4096, "dram_burst_bytes": 4096)");
+std::string fast_dram(const std::string& more = "") {
+    return machine(R"("dram_bytes_per_cycle": 4096, "dram_burst_bytes": 4096)" + more);
 }
 
 std::int64_t stalls(const Outcome& outcome, Unit unit) {
@@ -43,6 +43,8 @@ TEST(AnyMachine, GivesTheSameBitsInOtherCycles) {
         {"one burst in flight", R"("dram_outstanding": 1)"},
         {"array 4 x 4", R"("array_rows": 4, "array_columns": 4)"},
         {"array 5 x 32", R"("array_rows": 5, "array_columns": 32)"},
+        {"output-stationary", R"("dataflow": "os")"},
+        {"output-stationary, 32 x 5", R"("dataflow": "os", "array_rows": 32, "array_columns": 5)"},
         {"8 lanes", R"("vector_lanes": 8)"},
         {"queues of one", R"("queue_depth": 1)"},
         {"slow issue", R"("issue_cycles": 40)"},
@@ -121,16 +123,20 @@ TEST_P(Cycles, AreThoseOfTheRecurrence) {
 
 INSTANTIATE_TEST_SUITE_P(
     Machines, Cycles,
-    ::testing::Values(Timed{"convnet", "convnet", "{}", 1}, Timed{"mlp", "mlp", "{}", 1},
-                      Timed{"resnet8", "resnet8", "{}", 1}, Timed{"zoo", "zoo", "{}", 0},
-                      Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), 1},
-                      Timed{"convnet_4x4", "convnet",
-                            machine(R"("array_rows": 4, "array_columns": 4)"), 1},
-                      Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), 0},
-                      Timed{"convnet_fast_dram", "convnet", fast_dram(), 2},
-                      Timed{"resnet8_fast_dram", "resnet8", fast_dram(), 2},
-                      Timed{"mlp_fast_dram", "mlp", fast_dram(), 2},
-                      Timed{"zoo_fast_dram", "zoo", fast_dram(), 2}),
+    ::testing::Values(
+        Timed{"convnet", "convnet", "{}", 1}, Timed{"mlp", "mlp", "{}", 1},
+        Timed{"resnet8", "resnet8", "{}", 1}, Timed{"zoo", "zoo", "{}", 0},
+        Timed{"mlp_slow_dram", "mlp", machine(R"("dram_bytes_per_cycle": 1)"), 1},
+        Timed{"convnet_4x4", "convnet", machine(R"("array_rows": 4, "array_columns": 4)"), 1},
+        Timed{"zoo_queue_1", "zoo", machine(R"("queue_depth": 1)"), 0},
+        Timed{"convnet_fast_dram", "convnet", fast_dram(), 2},
+        Timed{"resnet8_fast_dram", "resnet8", fast_dram(), 2},
+        Timed{"mlp_fast_dram", "mlp", fast_dram(), 2},
+        Timed{"zoo_fast_dram", "zoo", fast_dram(), 2},
+        Timed{"convnet_os", "convnet", machine(R"("dataflow": "os")"), 1},
+        Timed{"zoo_os_fast_dram", "zoo", fast_dram(R"(, "dataflow": "os")"), 2},
+        Timed{"resnet8_os_8x4_fast_dram", "resnet8",
+              fast_dram(R"(, "dataflow": "os", "array_rows": 8, "array_columns": 4)"), 2}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -22,10 +22,13 @@ public:
         wild_weights = random_.chance(30);
         batch = random_.between(1, 3);
         second_batch = random_.chance(40) ? random_.between(1, 3) : 0;
+        output_stationary = random_.chance(50);
+        datapath["machine"]["dataflow"] = output_stationary ? "os" : "ws";
     }
 
     Json network, datapath;
     bool batch_statistics = false, folded = false, reciprocal = false;
+    bool output_stationary = false;
     bool wild_weights = false;  ///< over the whole range: sums that overflow short accumulators
     std::int64_t batch = 1, second_batch = 0;
 
