@@ -26,8 +26,8 @@ TileProducts read_weights(const Gemm& gemm, Memories& memories) {
 Work os_work(const Command& command, const MachineConfig& config) {
     const auto& gemm = std::get<Gemm>(command.operands);
     const std::int64_t rows = config.array_rows;
-    const std::int64_t leaving =
-        2 * rows + config.array_columns - 1;  // from a swap on: the sums before it
+    // From a swap until the sums before it are out.
+    const std::int64_t leaving = 2 * rows + config.array_columns - 1;
     const auto fold = [&](std::int64_t pixels) {
         const std::int64_t feeding = ceil_divide(pixels * gemm.bytes, config.bank_bytes_per_cycle);
         return std::max(gemm.k * std::max<std::int64_t>(1, feeding), leaving);

@@ -155,17 +155,22 @@ TEST_F(OsGemmTest, TheLargestProductsOverflowByOneAndNoSooner) {
         EXPECT_EQ(sum.value, -131072);
         EXPECT_TRUE(sum.overflowed);
     }
-    // Two-byte operands: 2^22 each, and 2^31 is more than 32 bits hold.
-    config.accumulator_bits = 32;
-    std::vector<std::int64_t> operands(512, -32768);
-    build_array();
-    Convolution conv = dot_product(512);
-    conv.bytes = 2;
-    image = operands;
-    kernel = lowest(512);
-    run(conv, 0, 0, 0, 512);
-    EXPECT_EQ(memories->accumulators.value(0, 0), -(std::int64_t{1} << 31));
-    EXPECT_TRUE(memories->accumulators.overflowed(0, 0));
+}
+
+// -32768 * -128 = 2^22, and 512 of them are 2^31: one more than 32 bits hold.
+TEST_F(OsGemmTest, SumsOfTwoByteOperandsAreNotCutTo32Bits) {
+    for (const int bits : {40, 32}) {
+        config.accumulator_bits = bits;
+        build_array();
+        Convolution conv = dot_product(512);
+        conv.bytes = 2;
+        image.assign(512, -32768);
+        kernel.assign(512, -128);
+        run(conv, 0, 0, 0, 512);
+        const std::int64_t sum = std::int64_t{1} << 31;
+        EXPECT_EQ(memories->accumulators.value(0, 0), bits == 40 ? sum : -sum);
+        EXPECT_EQ(memories->accumulators.overflowed(0, 0), bits == 32);
+    }
 }
 
 TEST_F(OsGemmTest, ABiasBeyondTheWidthIsBroughtToItAndMarked) {
