@@ -25,7 +25,7 @@ std::string_view to_string(Dataflow dataflow);
 /// Sizes and timings of the modelled machine. Cycles are cycles of the one clock.
 struct MachineConfig {
     // MAC array
-    int array_rows = 16;               ///< R, the reduction dimension             [Gemmini]
+    int array_rows = 16;               ///< R: the reduction (os: pixels)          [Gemmini]
     int array_columns = 16;            ///< C, output channels                     [Gemmini]
     Dataflow dataflow = Dataflow::ws;  ///< ws or os                        [Gemmini]
     int accumulator_bits = 40;         ///< physical width of a partial sum        [assumed]
