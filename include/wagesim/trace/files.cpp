@@ -74,9 +74,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), partial_(path
 }
 
 AtomicFile::~AtomicFile() {
-    if (descriptor_ < 0) return;
-    ::close(descriptor_);
-    ::unlink(partial_.c_str());
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!partial_.empty()) ::unlink(partial_.c_str());
 }
 
 void AtomicFile::fail(const char* doing, int error) const {
@@ -85,14 +84,20 @@ void AtomicFile::fail(const char* doing, int error) const {
 }
 
 void AtomicFile::flush() {
-    if (buffer_.empty()) return;
-    if (const int error = write_all(descriptor_, buffer_.data(), buffer_.size(), -1))
-        fail("writing", error);
-    size_ += buffer_.size();
+    write_out(buffer_.data(), buffer_.size());
     buffer_.clear();
 }
 
+void AtomicFile::write_out(const char* data, std::size_t size) {
+    if (const int error = write_all(descriptor_, data, size, -1)) fail("writing", error);
+    size_ += size;
+}
+
 void AtomicFile::write(const void* data, std::size_t size) {
+    if (size >= buffer_bytes) {
+        flush();
+        return write_out(static_cast<const char*>(data), size);
+    }
     buffer_.append(static_cast<const char*>(data), size);
     if (buffer_.size() >= buffer_bytes) flush();
 }
@@ -104,19 +109,19 @@ void AtomicFile::overwrite(std::uint64_t offset, const void* data, std::size_t s
         fail("writing", error);
 }
 
-void AtomicFile::commit() {
+void AtomicFile::finish() {
+    if (descriptor_ < 0) return;
     flush();
     const int descriptor = descriptor_;
     descriptor_ = -1;
     // Some file systems report a full disk only here.
-    const int close_error = ::close(descriptor) == 0 ? 0 : errno;
-    const int error = close_error != 0                                    ? close_error
-                      : std::rename(partial_.c_str(), path_.c_str()) == 0 ? 0
-                                                                          : errno;
-    if (error != 0) {
-        ::unlink(partial_.c_str());
-        fail("finishing", error);
-    }
+    if (::close(descriptor) != 0) fail("finishing", errno);
+}
+
+void AtomicFile::commit() {
+    finish();
+    if (std::rename(partial_.c_str(), path_.c_str()) != 0) fail("finishing", errno);
+    partial_.clear();
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {

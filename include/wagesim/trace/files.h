@@ -24,13 +24,21 @@ public:
     void overwrite(std::uint64_t offset, const void* data, std::size_t size);
     std::uint64_t size() const { return size_ + buffer_.size(); }
     const std::string& path() const { return path_; }
+    /// For a library that writes by itself, instead of write().
+    int descriptor() const { return descriptor_; }
+    /// Throws the HostError of a failed write.
+    [[noreturn]] void fail(const char* doing, int error) const;
+
+    /// Brings everything to PATH.partial; only the renaming is left to commit().
+    void finish();
     void commit();
 
 private:
     void flush();
-    [[noreturn]] void fail(const char* doing, int error) const;
+    void write_out(const char* data, std::size_t size);
 
-    std::string path_, partial_;
+    std::string path_;
+    std::string partial_;     // empty: nothing is left to remove
     std::string buffer_;      // not yet in the file
     std::uint64_t size_ = 0;  // in the file
     int descriptor_ = -1;
