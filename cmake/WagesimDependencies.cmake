@@ -13,6 +13,12 @@ find_path(HIGHWAY_INCLUDE_DIR hwy/highway.h REQUIRED)
 add_library(wagesim::highway INTERFACE IMPORTED)
 target_include_directories(wagesim::highway SYSTEM INTERFACE ${HIGHWAY_INCLUDE_DIR})
 
+# GTKWave's FST writer, as sources, where Debian's verilator has them.
+find_path(WAGESIM_FSTAPI_DIR fstapi.c PATHS /usr/share/verilator/include PATH_SUFFIXES gtkwave)
+if(NOT WAGESIM_FSTAPI_DIR)
+  message(STATUS "fstapi.c (package verilator) not found: waves can be written as VCD only")
+endif()
+
 # SystemC: Debian ships only pkg-config files; upstream's CMake build ships a config package.
 # An INTERFACE IMPORTED target, because an ALIAS does not survive into try_compile.
 find_package(SystemCLanguage CONFIG QUIET)

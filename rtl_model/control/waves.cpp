@@ -28,7 +28,7 @@ Waves::Waves(trace::WaveSink& sink)
             const std::string name = side == 0 ? "read" : "write";
             ports_[i][side] = {sink.declare(scope, name + "_busy", 1, WaveKind::wire),
                                sink.declare(scope, name + "_address", 32, WaveKind::wire),
-                               sink.declare(scope, name + "_bytes", 32, WaveKind::wire), 0};
+                               sink.declare(scope, name + "_bytes", 32, WaveKind::integer), 0};
         }
     }
     bus_ = {sink.declare("machine.dram", "bus_read", 1, WaveKind::wire),

@@ -91,8 +91,15 @@ int command_line(int argc, char** argv) {
     run->add_option("--inject", options.inject, "flip one bit: BUFFER:ADDRESS:BIT@CYCLE");
     run->add_option("--stall-seed", options.stall_seed, "random back-pressure; 0: none")
         ->capture_default_str();
-    run->add_option("--wave", options.wave, "write a waveform (VCD); a bare name goes into --out");
-    run->add_option("--wave-window", window, "FROM:TO in cycles");
+    auto* wave = run->add_option("--wave", options.wave,
+                                 "write a waveform, FILE.vcd or FILE.fst, and FILE.gtkw beside it; "
+                                 "a bare name goes into --out");
+    run->add_option("--wave-window", window, "FROM:TO in cycles")->needs(wave);
+    run->add_option("--wave-scope", options.wave_scopes,
+                    "show only signals of this pattern, as 'machine.array.row3.*', down to single "
+                    "registers; may be repeated")
+        ->needs(wave)
+        ->allow_extra_args(false);
     run->add_option("--out", options.out, "run directory to write");
     run->add_option("--seed", options.seed, "of the start weights")->capture_default_str();
     run->add_option("--threads", options.threads, "of the golden model's matrix products")

@@ -25,7 +25,7 @@
 #include "wagesim/trace/files.h"
 #include "wagesim/trace/idx.h"
 #include "wagesim/trace/npz.h"
-#include "wagesim/trace/vcd.h"
+#include "wagesim/trace/wave_writer.h"
 
 namespace wagesim::app {
 namespace {
@@ -109,12 +109,11 @@ public:
                              "]");
         if (!options.out.empty()) directory_.emplace(options.out);
         if (!options.wave.empty()) {
-            trace::VcdWriter::Options window;
-            window.from = options.wave_from;
-            window.to = options.wave_to;
+            const trace::WaveWriter::Options shown{options.wave_from, options.wave_to,
+                                                   options.wave_scopes};
             const bool bare = options.wave.find('/') == std::string::npos;
             wave_.emplace(directory_ && bare ? directory_->file(options.wave) : options.wave,
-                          window);
+                          shown);
         }
         rtl::MachineOptions machine_options;
         if (options.fidelity == "register")
@@ -126,6 +125,7 @@ public:
         batch_ = std::min(options.batch, data_.count);
         session_.emplace(network_, datapath_, batch_norm_, std::move(parameters), batch_,
                          machine_options);
+        if (wave_) wave_->end_declarations();
     }
 
     int execute() {
@@ -315,7 +315,7 @@ private:
     trace::Dataset data_;
     std::int64_t batch_ = 0;
     std::optional<trace::PendingDirectory> directory_;
-    std::optional<trace::VcdWriter> wave_;
+    std::optional<trace::WaveWriter> wave_;
     std::optional<Session> session_;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace wagesim::app {
 
@@ -18,6 +19,7 @@ struct RunOptions {
     std::string batch_norm = "running";
     std::string dump = "last";
     std::string inject, wave, out;
+    std::vector<std::string> wave_scopes;
     std::int64_t count = 16, batch = 64;
     std::int64_t wave_from = 0, wave_to = std::numeric_limits<std::int64_t>::max();
     std::uint32_t seed = 1, stall_seed = 0;

@@ -321,7 +321,8 @@ class BadOptions(Case):
                 (["compile", self.network, "--batch", "0"], "--batch"),
                 (run + ["--wave", "w.vcd", "--wave-window", "10"], "--wave-window"),
                 (run + ["--wave", "w.vcd", "--wave-window", "20:10"], "--wave-window"),
-                (run + ["--wave", "w.vcd", "--wave-window", "a:b"], "--wave-window")):
+                (run + ["--wave", "w.vcd", "--wave-window", "a:b"], "--wave-window"),
+                (run + ["--wave-window", "1:2"], "--wave"), (run + ["--wave-scope", "*"], "--wave")):
             with self.subTest(arguments=arguments[-2:]):
                 self.refused(arguments, fragment)
 
@@ -368,7 +369,11 @@ class OutputPlaces(Case):
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["run", "tiny.json"])
 
     def test_a_wave_that_cannot_be_written(self):
-        self.refused(["run", self.network, "--data", DATA, "--wave", self.folder / "absent" / "w.vcd"], "absent/w.vcd")
+        run = ["run", self.network, "--data", DATA, "--wave"]
+        self.refused(run + [self.folder / "absent" / "w.vcd"], "absent/w.vcd")
+        self.refused(run + [self.folder / "w.wave"], "w.wave", ".vcd", ".fst")
+        (self.folder / "w.gtkw").mkdir()
+        self.refused(run + [self.folder / "w.vcd"], "w.gtkw", "is a directory")
 
 
 class FullDisk(Case):
@@ -407,7 +412,7 @@ class FullDisk(Case):
         status, text, errors = self.run_tiny("--wave", self.folder / "w.vcd")
         self.assertEqual(status, 3, text + errors)
         self.assertIn("w.vcd", errors)
-        self.assertFalse((self.folder / "w.vcd").exists())
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["tiny.json"])
 
     @unittest.skipUnless(Path("/dev/full").exists(), "there is no /dev/full")
     def test_results_that_nobody_could_read(self):
@@ -539,7 +544,7 @@ class RunDirectory(Case):
         self.assertEqual(self.status, 0, self.errors)
         self.assertEqual(sorted(p.name for p in self.shown.iterdir()),
                          sorted(["manifest.json", "tensors.npz", "weights.npz", "stats.csv", "tensors.csv", "commands.csv",
-                                 "timeline.json", "report.html", "network.json", "w.vcd"]))
+                                 "timeline.json", "report.html", "network.json", "w.vcd", "w.gtkw"]))
         self.assertEqual((self.shown / "network.json").read_text(), (self.shared / "tiny.json").read_text())
 
     def test_manifest_has_configuration_seeds_version_and_a_hash_per_tensor(self):
@@ -843,6 +848,74 @@ class Waves(Case):
     def test_a_window_behind_the_end_is_told(self):
         _, errors = self.times("100000000:")
         self.assertIn("--wave-window", errors)
+
+
+    def test_scopes_choose_the_signals(self):
+        status, text, errors = self.run_tiny("--wave", self.folder / "w.vcd", "--wave-scope", "machine.array.*",
+                                             "--wave-scope", "*.state")
+        self.assertEqual(status, 0, text + errors)
+        names = re.findall(r"^\$var \S+ \d+ \S+ (\S+)", (self.folder / "w.vcd").read_text(), re.M)
+        self.assertEqual(sorted(names), ["busy", "clk", "command", "opcode", "stall", "state"])
+
+    def test_a_scope_that_shows_nothing_is_refused_before_any_work(self):
+        run = ["run", self.network, "--data", DATA, "--wave", self.folder / "w.vcd", "--wave-scope"]
+        self.refused(run + ["machine.arrow.*"], "w.vcd", "'machine.arrow.*'", "machine.accumulators.")
+        self.refused(run + ["machine.array"], "expected 'machine.array.*'")
+
+    def test_the_save_file_names_every_signal_of_the_wave(self):
+        self.run_tiny("--wave", self.folder / "w.vcd")
+        saved = (self.folder / "w.gtkw").read_text()
+        self.assertIn('[dumpfile] "w.vcd"', saved)
+        scopes, expected = [], []
+        for line in (self.folder / "w.vcd").read_text().splitlines():
+            words = line.split()
+            if words[0] == "$scope":
+                scopes.append(words[2])
+            elif words[0] == "$upscope":
+                scopes.pop()
+            elif words[0] == "$var":
+                expected.append(".".join(scopes + ["".join(words[4:-1])]))
+            elif words[0] == "$enddefinitions":
+                break
+        self.assertEqual(sorted(re.findall(r"^machine\..*$", saved, re.M)), sorted(expected))
+        self.assertIn("@420\nmachine.scheduler.command\n", saved)
+        self.assertIn("@22\nmachine.weights.read_address[31:0]\n", saved)
+
+    def test_an_fst_says_the_same_as_the_vcd(self):
+        status, text, errors = self.run_tiny("--wave", self.folder / "w.fst")
+        if status == 2 and "built without FST" in errors:
+            self.skipTest(errors)
+        self.assertEqual(status, 0, text + errors)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["tiny.json", "w.fst", "w.gtkw"])
+        if not shutil.which("fst2vcd"):
+            self.skipTest("fst2vcd is not installed")
+        back = subprocess.run(["fst2vcd", self.folder / "w.fst"], check=True, capture_output=True, text=True).stdout
+        self.run_tiny("--wave", self.folder / "w.vcd")
+
+        def changes(vcd):
+            """(time, signal, value) of every change, with signals by full name."""
+            scopes, names, time, found = [], {}, 0, set()
+            for line in vcd.splitlines():
+                words = line.split()
+                if line.startswith("$scope"):
+                    scopes.append(words[2])
+                elif line.startswith("$upscope"):
+                    scopes.pop()
+                elif line.startswith("$var"):
+                    names[words[3]] = ".".join(scopes + [words[4]])
+                elif line.startswith("#"):
+                    time = int(line[1:])
+                elif line[:1] in ("b", "s"):
+                    value = words[0][1:]
+                    if line[0] == "b":
+                        value = "x" if "x" in value else int(value, 2)
+                    found.add((time, names[words[1]], value))
+                elif line[:1] in ("0", "1", "x"):
+                    found.add((time, names[line[1:]], line[0]))
+            return found
+        expected = changes((self.folder / "w.vcd").read_text())
+        self.assertGreater(len(expected), 1000)
+        self.assertEqual(changes(back), expected)
 
 
 class Configurations(Case):

@@ -11,7 +11,8 @@ namespace {
 
 class Sink : public trace::WaveSink {
 public:
-    int declare(std::string_view scope, std::string_view name, int, trace::WaveKind) override {
+    int declare(std::string_view scope, std::string_view name, int, trace::WaveKind,
+                trace::WaveDetail) override {
         names.push_back(std::string(scope) + "." + std::string(name));
         return static_cast<int>(names.size()) - 1;
     }
@@ -21,7 +22,11 @@ public:
     void change(int id, std::int64_t cycle, std::string_view text) override {
         put(id, cycle, std::string(text));
     }
+    void change_all(std::int64_t cycle, const trace::WaveChange* all, std::size_t count) override {
+        for (const auto* one = all; one != all + count; ++one) change(one->id, cycle, one->value);
+    }
     void advance(std::int64_t cycle) override { advanced = std::max(advanced, cycle); }
+    bool shows(std::int64_t, std::int64_t) const override { return true; }
 
     /// The signal's value in a cycle.
     std::string at(const std::string& name, std::int64_t cycle) const {
