@@ -10,8 +10,9 @@ namespace wagesim::trace {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = std::size_t{1} << 18;
 constexpr std::size_t longest_number = 96;  // 'b', 64 digits, a code, and what copying overshoots
+// A full buffer is so large that AtomicFile writes it without copying it.
+constexpr std::size_t buffer_bytes = (std::size_t{1} << 18) + longest_number;
 
 /// Short printable identifiers: ! " # ... ~ !! "! ...
 std::string identifier(std::size_t number) {
