@@ -17,12 +17,14 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
       memories_(config_),
       claims_(config_),
       waves_(options.wave == nullptr ? nullptr : std::make_unique<Waves>(*options.wave)),
+      watch_{nullptr, waves_.get()},
       executors_(make_executors(config_, options, memories_, watch_)),
       dram_("dram", config_, options.stall_seed),
       tokens_("tokens"),
       scheduler_("scheduler", config_, memories_, watch_, waves_.get()),
       flip_watch_(memories_.actor, injection_ ? injection_->address : 0) {
-    const UnitServices services{config_, memories_.actor, claims_, waves_.get(), options.stall_seed};
+    const UnitServices services{config_, memories_.actor, claims_, waves_.get(),
+                                options.stall_seed};
     const std::array<Executor*, unit_count> executors{nullptr,
                                                       nullptr,
                                                       executors_.weight_loader.get(),
@@ -51,10 +53,13 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
         units_.back()->tokens(tokens_);
         units_.back()->control(scheduler_.control);
     }
-    if (waves_ != nullptr)
+    if (waves_ != nullptr) {
+        waves_->array_lags = [this](std::int64_t cycle) { executors_.array->settle(cycle); };
+        waves_->bus_lags = [this](std::int64_t cycle) { dram_.bus().settle(cycle); };
         dram_.bus().show_grants([this](DramSide side, std::int64_t first, std::int64_t end) {
             waves_->bus(side, first, end);
         });
+    }
     if (injection_) {
         SC_HAS_PROCESS(Machine);
         SC_METHOD(inject);

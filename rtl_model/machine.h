@@ -10,6 +10,7 @@
 #include <systemc>
 #include <vector>
 
+#include "array/array_waves.h"
 #include "buffer/injection.h"
 #include "buffer/memories.h"
 #include "control/bank_claims.h"
@@ -38,6 +39,7 @@ struct MachineOptions {
     std::uint32_t stall_seed = 0;  ///< random back-pressure; 0: none
     std::optional<Injection> injection;
     trace::WaveSink* wave = nullptr;
+    PortWidths ports;  ///< as waves show them
 };
 
 /// What became of the injected bit.
@@ -101,9 +103,9 @@ private:
     const MachineConfig config_;
     const std::optional<Injection> injection_;
     Memories memories_;
-    Watch watch_;
     BankClaims claims_;
     std::unique_ptr<Waves> waves_;
+    Watch watch_;
     Executors executors_;
 
     Dram dram_;

@@ -1,6 +1,4 @@
 // The compute units, and the array they share.
-#include <limits>
-
 #include "array/array_weights.h"
 #include "array/drain.h"
 #include "array/stepped_array.h"
@@ -25,12 +23,15 @@ struct SharedArray {
 Executors compute_units(const MachineConfig& config, const MachineOptions& options,
                         Memories& memories, Watch& watch) {
     auto shared = std::make_shared<SharedArray>(config);
-    if (options.fidelity == Fidelity::register_accurate) {
-        auto registers = config.dataflow == Dataflow::os ? make_os_register_array(config, memories)
-                                                         : make_ws_register_array(config, memories);
-        shared->stepped = std::make_unique<SteppedArray>(
-            std::move(registers), CycleWindow{0, std::numeric_limits<std::int64_t>::max()},
-            options.quantum);
+    const bool always = options.fidelity == Fidelity::register_accurate;
+    if (always || watch.waves != nullptr) {
+        const bool is_os = config.dataflow == Dataflow::os;
+        auto registers = (is_os ? make_os_register_array : make_ws_register_array)(
+            config, memories, watch.waves, options.ports);
+        if (always || registers->is_shown())
+            shared->stepped = std::make_unique<SteppedArray>(std::move(registers),
+                                                             always ? nullptr : options.wave,
+                                                             always ? options.quantum : 0);
     }
     SteppedArray* const stepped = shared->stepped.get();
     Executors executors;
@@ -39,9 +40,8 @@ Executors compute_units(const MachineConfig& config, const MachineOptions& optio
     executors.drain = std::make_unique<DrainUnit>(config, memories, watch);
     executors.vector = std::make_unique<VectorUnit>(config, memories, watch);
     executors.update = std::make_unique<UpdateUnit>(config, memories, watch);
-    executors.pe_operations = [stepped] {
-        return stepped == nullptr ? 0 : stepped->registers().pe_operations();
-    };
+    if (always)
+        executors.pe_operations = [stepped] { return stepped->registers().pe_operations(); };
     executors.shared = std::move(shared);
     return executors;
 }

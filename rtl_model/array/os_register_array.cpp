@@ -14,16 +14,68 @@ namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
+/// What a PE holds, in a wave.
+class OsWaves : public ArrayWaves {
+public:
+    OsWaves(Waves& waves, const MachineConfig& config, const Accumulators& memory,
+            const PortWidths& widths)
+        : ArrayWaves(waves, config, memory),
+          columns_(config.array_columns),
+          a_(pe_register("a", widths.operand, trace::WaveKind::signed_wire)),
+          b_(pe_register("b", widths.weight, trace::WaveKind::signed_wire)),
+          acc_(pe_register("acc", config.accumulator_bits, trace::WaveKind::signed_wire)),
+          next_acc_(pe_register("next_acc", config.accumulator_bits, trace::WaveKind::signed_wire)),
+          acc_overflow_(pe_register("acc_overflow", 1, trace::WaveKind::wire)),
+          next_acc_overflow_(pe_register("next_acc_overflow", 1, trace::WaveKind::wire)),
+          valid_(pe_register("valid", 1, trace::WaveKind::wire)),
+          swap_(pe_register("swap", 1, trace::WaveKind::wire)),
+          values_(static_cast<std::size_t>(columns_)) {}
+
+    bool is_shown() const {
+        for (const ElementWaves* waves :
+             {&a_, &b_, &acc_, &next_acc_, &acc_overflow_, &next_acc_overflow_, &valid_, &swap_})
+            if (waves->is_shown()) return true;
+        return shows_accumulators();
+    }
+
+    void take_row(int r, const OsRegisters& registers) {
+        a_.take(r, registers.a(r), changes);
+        b_.take(r, registers.b(r), changes);
+        const auto take = [&](ElementWaves& waves, auto value) {
+            if (!waves.shows_row(r)) return;
+            for (int c = 0; c < columns_; ++c) values_[static_cast<std::size_t>(c)] = value(c);
+            waves.take(r, values_.data(), changes);
+        };
+        take(acc_, [&](int c) { return registers.acc(r, c).value; });
+        take(next_acc_, [&](int c) { return registers.next_acc(r, c).value; });
+        take(acc_overflow_, [&](int c) { return registers.acc(r, c).overflowed ? 1 : 0; });
+        take(next_acc_overflow_,
+             [&](int c) { return registers.next_acc(r, c).overflowed ? 1 : 0; });
+        take(valid_, [&](int c) { return registers.valid(r, c) ? 1 : 0; });
+        take(swap_, [&](int c) { return registers.swap_bit(r, c) ? 1 : 0; });
+    }
+
+private:
+    const int columns_;
+    ElementWaves a_, b_, acc_, next_acc_, acc_overflow_, next_acc_overflow_, valid_, swap_;
+    std::vector<std::int64_t> values_;
+};
+
 class OsRegisterArray : public RegisterArray {
 public:
-    OsRegisterArray(const MachineConfig& config, Memories& memories)
+    OsRegisterArray(const MachineConfig& config, Memories& memories, Waves* waves,
+                    const PortWidths& widths)
         : RegisterArray(memories),
           config_(config),
           rows_(config.array_rows),
           columns_(config.array_columns),
           registers_(rows_, columns_, config.accumulator_bits, config.accumulator_overflow),
           initial_(static_cast<std::size_t>(columns_)),
-          result_(initial_.size()) {}
+          result_(initial_.size()) {
+        if (waves == nullptr) return;
+        waves_.emplace(*waves, config, memories.accumulators, widths);
+        if (!waves_->is_shown()) waves_.reset();
+    }
 
     void load(const ArrayWeights::TileRegisters&) override {
         throw MachineError("WLOAD: an output-stationary array has no weight registers");
@@ -48,7 +100,18 @@ public:
         }
     }
 
-    void resume(std::int64_t cycle, const ArrayWeights&) override { registers_.idle_until(cycle); }
+    void finish() override {
+        while (job_) settle(registers_.now() + registers_.most_cycles);
+    }
+
+    void resume(std::int64_t cycle, const ArrayWeights&) override {
+        registers_.idle_until(cycle);
+        if (!waves_) return;
+        waves_->take_accumulators();
+        show();
+    }
+
+    bool is_shown() const override { return waves_.has_value(); }
 
     std::int64_t pe_operations() const override { return registers_.pe_operations(); }
 
@@ -93,7 +156,8 @@ private:
         if (registers_.now() == next_fold_) begin_fold();
         const std::int64_t begin = registers_.now();
         const bool shifts = begin >= shift_ && begin < shift_ + rows_;
-        std::int64_t end = std::min(cycle, begin + OsRegisters::most_cycles);
+        std::int64_t end = std::min<std::int64_t>(cycle, begin + OsRegisters::most_cycles);
+        if (waves_ && waves_->shows(begin, end + 1)) end = begin + 1;
         end = std::min(end, next_fold_);
         if (shift_ > begin) end = std::min(end, shift_);
         if (shifts) end = std::min(end, shift_ + rows_);
@@ -107,6 +171,12 @@ private:
         }
         registers_.advance(static_cast<int>(end - begin), may_overflow_);
         if (fold_ == job_->folds && registers_.now() == shift_ + rows_) job_.reset();
+        if (waves_) show();
+    }
+
+    void show() {
+        for (int r = 0; r < rows_; ++r) waves_->take_row(r, registers_);
+        waves_->report(registers_.now());
     }
 
     /// The next swap enters; behind it the fold's operands, if there is one.
@@ -159,9 +229,10 @@ private:
                 if (sum.value > most || sum.value < -most) may_overflow_ = true;
         }
         registers_.shift(enters ? initial_.data() : nullptr, result_.data());
-        if (fold_ >= 1 && row < pixels_of(fold_ - 1))
-            memories_.accumulators.store(gemm.accumulator_row + (fold_ - 1) * rows_ + row,
-                                         gemm.columns, result_.data());
+        if (fold_ < 1 || row >= pixels_of(fold_ - 1)) return;
+        const std::int64_t to = gemm.accumulator_row + (fold_ - 1) * rows_ + row;
+        memories_.accumulators.store(to, gemm.columns, result_.data());
+        if (waves_) waves_->take_accumulator_row(to);
     }
 
     void initial_sums(std::int64_t row) {
@@ -187,13 +258,15 @@ private:
     std::int64_t fold_begin_ = 0, next_fold_ = never;
     std::int64_t steps_ = 0, steps_in_fold_ = 0, cycles_per_step_ = 1;
     std::int64_t shift_ = 0;  // `shift` from here on, for R cycles
+    std::optional<OsWaves> waves_;
 };
 
 }  // namespace
 
 std::unique_ptr<RegisterArray> make_os_register_array(const MachineConfig& config,
-                                                      Memories& memories) {
-    return std::make_unique<OsRegisterArray>(config, memories);
+                                                      Memories& memories, Waves* waves,
+                                                      const PortWidths& widths) {
+    return std::make_unique<OsRegisterArray>(config, memories, waves, widths);
 }
 
 }  // namespace wagesim::rtl

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "array/array_waves.h"
 #include "array/array_weights.h"
 #include "buffer/memories.h"
 #include "wagesim/network/datapath.h"
@@ -31,9 +32,13 @@ public:
         advance(cycle);
         memories_.actor = outside;
     }
+    /// What is under way is done, before its time.
+    virtual void finish() = 0;
     /// The registers as they stand in this cycle, a while after the array did commands at once.
     virtual void resume(std::int64_t cycle, const ArrayWeights& weights) = 0;
 
+    /// Some of its registers, or accumulators, are in the wave.
+    virtual bool is_shown() const = 0;
     /// Products of a valid operand that PEs formed.
     virtual std::int64_t pe_operations() const = 0;
 
@@ -43,9 +48,12 @@ protected:
     Memories& memories_;
 };
 
+/// `waves` may be null.
 std::unique_ptr<RegisterArray> make_ws_register_array(const MachineConfig& config,
-                                                      Memories& memories);
+                                                      Memories& memories, Waves* waves,
+                                                      const PortWidths& widths);
 std::unique_ptr<RegisterArray> make_os_register_array(const MachineConfig& config,
-                                                      Memories& memories);
+                                                      Memories& memories, Waves* waves,
+                                                      const PortWidths& widths);
 
 }  // namespace wagesim::rtl

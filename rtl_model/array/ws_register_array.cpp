@@ -1,6 +1,7 @@
 // The weight-stationary array at register fidelity.
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "array/pixel_cursor.h"
@@ -34,15 +35,72 @@ struct Stream {
     std::int64_t entry(std::int64_t row) const { return start + (row + 1) * cycles_per_row - 1; }
 };
 
+/// What a PE holds, in a wave.
+class WsWaves : public ArrayWaves {
+public:
+    WsWaves(Waves& waves, const MachineConfig& config, const Accumulators& memory,
+            const PortWidths& widths)
+        : ArrayWaves(waves, config, memory),
+          columns_(config.array_columns),
+          a_(pe_register("a", widths.operand, trace::WaveKind::signed_wire)),
+          weight_(pe_register("weight", widths.weight, trace::WaveKind::signed_wire)),
+          next_weight_(pe_register("next_weight", widths.weight, trace::WaveKind::signed_wire)),
+          sum_(pe_register("sum", sum_bits(widths, config.array_rows),
+                           trace::WaveKind::signed_wire)),
+          valid_(pe_register("valid", 1, trace::WaveKind::wire)),
+          swap_(pe_register("swap", 1, trace::WaveKind::wire)),
+          bits_(static_cast<std::size_t>(columns_)) {}
+
+    bool is_shown() const {
+        for (const ElementWaves* waves : {&a_, &weight_, &next_weight_, &sum_, &valid_, &swap_})
+            if (waves->is_shown()) return true;
+        return shows_accumulators();
+    }
+
+    template <class Sum>
+    void take_row(int r, const WsRegisters<Sum>& registers) {
+        a_.take(r, registers.a(r), changes);
+        weight_.take(r, registers.weight(r), changes);
+        next_weight_.take(r, registers.next_weight(r), changes);
+        sum_.take(r, registers.sum(r), changes);
+        const auto take_bits = [&](ElementWaves& waves, auto bit) {
+            if (!waves.shows_row(r)) return;
+            for (int c = 0; c < columns_; ++c) bits_[static_cast<std::size_t>(c)] = bit(c) ? 1 : 0;
+            waves.take(r, bits_.data(), changes);
+        };
+        take_bits(valid_, [&](int c) { return registers.valid(r, c); });
+        take_bits(swap_, [&](int c) { return registers.swap_bit(r, c); });
+    }
+
+private:
+    static int sum_bits(const PortWidths& widths, int rows) {
+        int bits = widths.operand + widths.weight;
+        while (rows > 1) {
+            ++bits;
+            rows = (rows + 1) / 2;
+        }
+        return bits;
+    }
+
+    const int columns_;
+    ElementWaves a_, weight_, next_weight_, sum_, valid_, swap_;
+    std::vector<std::uint8_t> bits_;
+};
+
 template <class Sum>
 class WsRegisterArray : public RegisterArray {
 public:
-    WsRegisterArray(const MachineConfig& config, Memories& memories)
+    WsRegisterArray(const MachineConfig& config, Memories& memories, Waves* waves,
+                    const PortWidths& widths)
         : RegisterArray(memories),
           config_(config),
           registers_(config.array_rows, config.array_columns),
           operands_(static_cast<std::size_t>(config.array_rows)),
-          sums_(static_cast<std::size_t>(config.array_columns)) {}
+          sums_(static_cast<std::size_t>(config.array_columns)) {
+        if (waves == nullptr) return;
+        waves_.emplace(*waves, config, memories.accumulators, widths);
+        if (!waves_->is_shown()) waves_.reset();
+    }
 
     void load(const ArrayWeights::TileRegisters& tile) override {
         loading_ = tile.weights;
@@ -65,19 +123,34 @@ public:
             if (streams_.empty() && rows_to_load_ == 0)
                 registers_.idle_until(cycle);
             else
-                step(static_cast<int>(std::min<std::int64_t>(cycle - registers_.now(),
-                                                             WsRegisters<Sum>::most_cycles)));
+                step(cycles_at_once(cycle));
         }
+    }
+
+    void finish() override {
+        while (!streams_.empty() || rows_to_load_ > 0)
+            settle(registers_.now() + registers_.most_cycles);
     }
 
     void resume(std::int64_t cycle, const ArrayWeights& weights) override {
         registers_.idle_until(cycle);
         registers_.set_weights(weights.active().weights.data(), weights.shadow().weights.data());
+        if (!waves_) return;
+        waves_->take_accumulators();
+        show();
     }
+
+    bool is_shown() const override { return waves_.has_value(); }
 
     std::int64_t pe_operations() const override { return registers_.pe_operations(); }
 
 private:
+    int cycles_at_once(std::int64_t end) const {
+        const std::int64_t now = registers_.now();
+        const std::int64_t cycles = std::min<std::int64_t>(end - now, registers_.most_cycles);
+        return waves_ && waves_->shows(now, now + cycles + 1) ? 1 : static_cast<int>(cycles);
+    }
+
     /// At most so many cycles, in all of which the loader is at work or in none.
     void step(int cycles) {
         const std::int64_t begin = registers_.now();
@@ -99,15 +172,23 @@ private:
         registers_.advance(cycles);
         for (std::int64_t cycle = begin; cycle < begin + cycles; ++cycle)
             if (registers_.has_output(cycle)) accumulate(cycle);
+        if (waves_) show();
+    }
+
+    void show() {
+        for (int r = 0; r < config_.array_rows; ++r) waves_->take_row(r, registers_);
+        waves_->report(registers_.now());
     }
 
     void accumulate(std::int64_t cycle) {
         Stream& stream = streams_.front();
         memories_.actor = {stream.index, cycle};
         registers_.output(cycle, sums_.data());
-        memories_.accumulators.add_row(stream.gemm.accumulator_row + stream.left,
-                                       stream.gemm.columns, sums_.data(), !stream.gemm.accumulate,
+        const std::int64_t row = stream.gemm.accumulator_row + stream.left;
+        memories_.accumulators.add_row(row, stream.gemm.columns, sums_.data(),
+                                       !stream.gemm.accumulate,
                                        stream.bias.empty() ? nullptr : stream.bias.data());
+        if (waves_) waves_->take_accumulator_row(row);
         if (++stream.left == stream.rows) streams_.pop_front();
     }
 
@@ -118,15 +199,17 @@ private:
     std::deque<Stream> streams_;
     std::vector<std::int16_t> operands_;
     std::vector<Sum> sums_;
+    std::optional<WsWaves> waves_;
 };
 
 }  // namespace
 
 std::unique_ptr<RegisterArray> make_ws_register_array(const MachineConfig& config,
-                                                      Memories& memories) {
+                                                      Memories& memories, Waves* waves,
+                                                      const PortWidths& widths) {
     if (config.array_rows <= narrow_rows)
-        return std::make_unique<WsRegisterArray<std::int32_t>>(config, memories);
-    return std::make_unique<WsRegisterArray<std::int64_t>>(config, memories);
+        return std::make_unique<WsRegisterArray<std::int32_t>>(config, memories, waves, widths);
+    return std::make_unique<WsRegisterArray<std::int64_t>>(config, memories, waves, widths);
 }
 
 }  // namespace wagesim::rtl

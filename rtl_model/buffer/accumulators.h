@@ -60,6 +60,9 @@ public:
         return overflowed_.data() + row * columns_;
     }
 
+    /// What the row's cells hold, started or not.
+    const std::int64_t* raw_row(std::int64_t row) const { return values_.data() + row * columns_; }
+
     void forget();
     /// Address as in Injection. False where the element, or that bit of it, holds no data.
     bool flip(std::int64_t address, int bit);

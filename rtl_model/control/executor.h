@@ -8,6 +8,8 @@
 
 namespace wagesim::rtl {
 
+class Waves;
+
 /// How long a command takes, in cycles (docs/cycles.md).
 struct Work {
     std::int64_t busy = 0;     ///< from its start until the unit may start the next
@@ -28,9 +30,10 @@ public:
     virtual int quantum() const { return 0; }
 };
 
-/// Who watches: set for the duration of a run, null when nobody does.
+/// Who watches.
 struct Watch {
-    Probe* probe = nullptr;
+    Probe* probe = nullptr;  ///< of a run; null: nobody, or none is under way
+    Waves* waves = nullptr;  ///< null: no wave is written
 };
 
 }  // namespace wagesim::rtl

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -29,7 +30,20 @@ public:
     void bus(DramSide side, std::int64_t first, std::int64_t end);
 
     /// Nothing before `cycle` will change any more.
-    void advance(std::int64_t cycle) { sink_.advance(cycle); }
+    void advance(std::int64_t cycle) {
+        if (array_lags) array_lags(cycle);
+        sink_.advance(cycle);
+    }
+    /// Registers of the array that changed, cycle by cycle.
+    void array_changed(std::int64_t cycle, const std::vector<trace::WaveChange>& changes) {
+        if (bus_lags) bus_lags(cycle);
+        sink_.change_all(cycle, changes.data(), changes.size());
+    }
+    /// Where elements of units declare themselves.
+    trace::WaveSink& sink() { return sink_; }
+
+    /// Bring the array, and the Dram's bus, up to a cycle: they report behind simulated time.
+    std::function<void(std::int64_t cycle)> array_lags, bus_lags;
 
 private:
     struct UnitSignals {

@@ -125,12 +125,14 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
 
     Lanes lanes;
     lanes.codes = read_source(machinery, operation.source, box, moment);
+    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, lanes.codes);
     lanes.x_codes.resize(show_x ? lanes.codes.size() : 0);
     const bool from_sums = operation.source.space == Space::accumulators;
     if (fits_64_bits(affine, from_sums ? y_bytes : operation.source.bytes))
         work_lanes<std::int64_t>(operation, affine, box.pixels(), lanes);
     else
         work_lanes<Wide>(operation, affine, box.pixels(), lanes);
+    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, lanes.codes);
     if (show_x)
         show(machinery, moment, operation.x_qp, box, operation.x.format, lanes.x_codes.data(),
              lanes.x_clips);

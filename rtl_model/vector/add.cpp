@@ -15,9 +15,11 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
     ports.move(operation.a, box);
     ports.move(operation.b, box);
     ports.move(operation.destination, box);
-    const std::int64_t slower = std::max(beats(machinery.config, operation.a, box),
-                                         beats(machinery.config, operation.b, box));
-    const Work work{std::max(slower, ports.cycles()), machinery.config.vector_depth_cycles, -1};
+    const bool b_is_slower =
+        beats(machinery.config, operation.b, box) > beats(machinery.config, operation.a, box);
+    const TileView& slower = b_is_slower ? operation.b : operation.a;
+    const Work work{std::max(beats(machinery.config, slower, box), ports.cycles()),
+                    machinery.config.vector_depth_cycles, -1};
     const Moment moment = issue.first_element(work);
 
     const int frac = std::max(operation.a.frac, operation.b.frac);
@@ -30,6 +32,8 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
 
     const std::vector<std::int64_t> a = read_source(machinery, operation.a, box, moment);
     const std::vector<std::int64_t> b = read_source(machinery, operation.b, box, moment);
+    show_lanes(machinery, issue, work, LaneWaves::in, slower, a);
+    show_lanes(machinery, issue, work, LaneWaves::in_2, slower, b);
     std::vector<std::int64_t> sums(a.size());
     Clips stream_clips;
     for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -49,6 +53,7 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
         }
         show(machinery, moment, operation.a_qp, box, quantizer.format, sums.data(), clips);
     }
+    show_lanes(machinery, issue, work, LaneWaves::out, slower, sums);
     write_tile(machinery.memories, operation.destination, box, sums);
     return work;
 }

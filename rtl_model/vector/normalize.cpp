@@ -52,6 +52,7 @@ Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCm
     const int divisor_shift = std::max(-up, 0);
 
     std::vector<std::int64_t> codes = read_source(machinery, operation.source, box, moment);
+    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
     Clips clips;
     auto element = codes.begin();
     for (std::int64_t p = 0; p < box.pixels(); ++p) {
@@ -68,6 +69,7 @@ Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCm
             *element = quotient.code;
         }
     }
+    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
     show(machinery, moment, {issue.command.layer, Qp::xhat}, box, xhat.format, codes.data(), clips);
     write_tile(machinery.memories, operation.destination, box, codes);
     return work;

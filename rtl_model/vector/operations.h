@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "control/executor.h"
+#include "vector/lane_waves.h"
 #include "vector/tap.h"
 #include "wagesim/program/command.h"
 
@@ -20,6 +21,14 @@ struct Issue {
     /// When its first element is ready.
     Moment first_element(const Work& work) const { return {index, start + work.latency}; }
 };
+
+/// Every element of a tile passes a lane once.
+inline void show_lanes(const Machinery& machinery, const Issue& issue, const Work& work,
+                       LaneWaves::Port port, const TileView& view,
+                       const std::vector<std::int64_t>& codes) {
+    if (machinery.lanes != nullptr)
+        machinery.lanes->show(port, issue.command.box, view, codes, work, issue.start);
+}
 
 Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCmd& operation);
 Work activate(const Machinery& machinery, const Issue& issue, const Act& operation);

@@ -22,6 +22,32 @@ Span span_of(std::int32_t out0, std::int32_t outs, std::int32_t stride, std::int
     return {std::max(first, 0), std::min(end, image)};
 }
 
+/// What passes the lanes: tap by tap of every window; padding as 0. `covered` holds image rows from
+/// rows.first and columns from columns.first.
+std::vector<std::int64_t> window_codes(const Pool& operation, const Box& box, const Box& covered,
+                                       const Span& rows, const Span& columns,
+                                       const std::vector<std::int64_t>& codes) {
+    std::vector<std::int64_t> windows;
+    for (std::int64_t p = 0; p < box.pixels(); ++p) {
+        const std::int64_t n = p / (box.w * box.h);
+        const auto oh = static_cast<std::int32_t>(box.h0 + p / box.w % box.h);
+        const auto ow = static_cast<std::int32_t>(box.w0 + p % box.w);
+        for (std::int32_t tap = 0; tap < operation.kernel_h * operation.kernel_w; ++tap) {
+            const std::int32_t ih =
+                oh * operation.stride_y - operation.padding_h + tap / operation.kernel_w;
+            const std::int32_t iw =
+                ow * operation.stride_x - operation.padding_w + tap % operation.kernel_w;
+            const bool inside =
+                ih >= rows.first && ih < rows.end && iw >= columns.first && iw < columns.end;
+            const std::int64_t pixel =
+                (n * covered.h + (ih - rows.first)) * covered.w + (iw - columns.first);
+            for (std::int64_t c = 0; c < box.c; ++c)
+                windows.push_back(inside ? codes[static_cast<std::size_t>(pixel * box.c + c)] : 0);
+        }
+    }
+    return windows;
+}
+
 }  // namespace
 
 Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation) {
@@ -103,6 +129,12 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
                 }
             }
         }
+    }
+    if (machinery.lanes != nullptr) {
+        machinery.lanes->show_windows(LaneWaves::in, box, area,
+                                      window_codes(operation, box, covered, rows, columns, codes),
+                                      work, issue.start);
+        machinery.lanes->show_windows(LaneWaves::out, box, area, out, work, issue.start);
     }
     show(machinery, moment, operation.qp, box, quantizer.format, out.data(), clips);
     write_tile(machinery.memories, operation.destination, box, out);

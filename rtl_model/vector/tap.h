@@ -10,11 +10,14 @@
 
 namespace wagesim::rtl {
 
+class LaneWaves;
+
 /// What every compute unit is connected to.
 struct Machinery {
     MachineConfig config;
     Memories& memories;
     Watch& watch;
+    LaneWaves* lanes = nullptr;  ///< vector unit; null: nobody watches its lanes
 };
 
 /// Which command makes a value, and when its first element is ready.

@@ -28,7 +28,11 @@ struct Dispatch {
 }  // namespace
 
 VectorUnit::VectorUnit(const MachineConfig& config, Memories& memories, Watch& watch)
-    : machinery_{config, memories, watch} {}
+    : machinery_{config, memories, watch} {
+    if (watch.waves == nullptr) return;
+    lanes_.emplace(*watch.waves, config);
+    if (lanes_->is_shown()) machinery_.lanes = &*lanes_;
+}
 
 Work VectorUnit::execute(const Command& command, std::int64_t index, std::int64_t start) {
     return std::visit(Dispatch{machinery_, Issue{command, index, start}}, command.operands);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "vector/operations.h"
 
@@ -15,6 +16,7 @@ public:
     Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
 
 private:
+    std::optional<LaneWaves> lanes_;  // as far as the wave shows them
     Machinery machinery_;
 };
 

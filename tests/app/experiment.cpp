@@ -84,6 +84,9 @@ Outcome run_here(const Experiment& experiment) {
     options.quantum = experiment.quantum;
     options.stall_seed = experiment.stall_seed;
     options.injection = experiment.injection;
+    std::optional<trace::WaveWriter> wave;
+    if (!experiment.wave.empty()) wave.emplace(experiment.wave, experiment.wave_options);
+    options.wave = wave ? &*wave : nullptr;
     golden::Options golden_options;
     golden_options.batch_norm = experiment.batch_norm == compile::BatchNorm::batch
                                     ? golden::BatchNorm::batch
@@ -144,6 +147,7 @@ Outcome run_here(const Experiment& experiment) {
             all.insert(all.end(), codes.begin(), codes.end());
         }
     }
+    if (wave) wave->close();
     outcome.clean = judge.clean();
     outcome.checked = judge.elements_checked();
     outcome.tensors_checked = judge.tensors_checked();

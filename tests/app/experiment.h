@@ -16,6 +16,7 @@
 #include "machine.h"
 #include "parameters.h"
 #include "wagesim/program/probe.h"
+#include "wagesim/trace/wave_writer.h"
 
 namespace wagesim::test {
 
@@ -30,6 +31,8 @@ struct Experiment {
     rtl::Fidelity fidelity = rtl::Fidelity::tile;
     int quantum = 64;
     std::optional<rtl::Injection> injection;
+    std::string wave;  ///< file to write; empty: none
+    trace::WaveWriter::Options wave_options;
     bool keep_codes = false;  ///< Outcome::tensors
     /// Changes the start parameters.
     std::function<void(const Network&, const Datapath&, app::Parameters&)> set_parameters;
