@@ -22,6 +22,7 @@ public:
     const std::int32_t* at(int row, std::int64_t cycle) const {
         return line(row) + (newest_ - cycle);
     }
+    std::int64_t line_length() const { return length_; }
     /// Cycles before `cycle` will only be asked for by at(r, cycle - 1).
     void advance(std::int64_t cycle);
 

@@ -80,8 +80,8 @@ void OsRegisters::advance_row(int row, int cycles, bool may_overflow) {
         if (may_overflow)
             accumulate_one_by_one(row, now_ + i, count);
         else
-            accumulate_products(operands_.at(row, now_ + i), weights_.at(now_ + i - row),
-                                acc_.values.data() + row * lanes_, lanes_, count);
+            step_os(operands_.at(row, now_ + i), weights_.at(now_ + i - row),
+                    acc_.values.data() + row * lanes_, lanes_, count);
         i += count;
     }
 }

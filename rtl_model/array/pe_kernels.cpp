@@ -18,22 +18,21 @@ namespace wagesim::rtl::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-void add_products(const std::int32_t* operands, const std::int32_t* weights,
-                  const std::int32_t* above, std::int32_t* below, int lanes, int count) {
+void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
+             std::int32_t* sums, int lanes, int rows) {
     const hn::CappedTag<std::int32_t, pe_lanes> d;
     const int step = static_cast<int>(hn::Lanes(d));
-    for (int c = 0; c < lanes; c += step) {
-        const auto weight = hn::LoadU(d, weights + c);
-        for (int i = 0; i < count; ++i) {
-            const auto product = hn::Mul(hn::LoadU(d, operands + (c - i)), weight);
-            hn::StoreU(hn::Add(hn::LoadU(d, above + i * lanes + c), product), d,
-                       below + i * lanes + c);
+    for (int r = rows - 1; r >= 0; --r)
+        for (int c = 0; c < lanes; c += step) {
+            const auto product = hn::Mul(hn::LoadU(d, operands + r * operand_stride + c),
+                                         hn::LoadU(d, weights + r * lanes + c));
+            const auto above = r == 0 ? hn::Zero(d) : hn::LoadU(d, sums + (r - 1) * lanes + c);
+            hn::StoreU(hn::Add(above, product), d, sums + r * lanes + c);
         }
-    }
 }
 
-void accumulate_products(const std::int32_t* operands, const std::int32_t* weights,
-                         std::int64_t* sums, int lanes, int count) {
+void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,
+             int lanes, int count) {
     const hn::CappedTag<std::int64_t, pe_lanes> d;
     const hn::Rebind<std::int32_t, decltype(d)> half;
     const int step = static_cast<int>(hn::Lanes(d));
@@ -61,22 +60,23 @@ const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
 #define WAGESIM_BEST(function) HWY_STATIC_DISPATCH(function)
 #endif
 
-void add_products(const std::int32_t* operands, const std::int32_t* weights,
-                  const std::int32_t* above, std::int32_t* below, int lanes, int count) {
-    WAGESIM_BEST(add_products)(operands, weights, above, below, lanes, count);
+void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
+             std::int32_t* sums, int lanes, int rows) {
+    WAGESIM_BEST(step_ws)(operands, operand_stride, weights, sums, lanes, rows);
 }
 
-void add_products(const std::int32_t* operands, const std::int32_t* weights,
-                  const std::int64_t* above, std::int64_t* below, int lanes, int count) {
-    for (int i = 0; i < count; ++i)
+void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
+             std::int64_t* sums, int lanes, int rows) {
+    for (int r = rows - 1; r >= 0; --r)
         for (int c = 0; c < lanes; ++c)
-            below[i * lanes + c] =
-                above[i * lanes + c] + std::int64_t{operands[c - i]} * weights[c];
+            sums[r * lanes + c] =
+                (r == 0 ? 0 : sums[(r - 1) * lanes + c]) +
+                std::int64_t{operands[r * operand_stride + c]} * weights[r * lanes + c];
 }
 
-void accumulate_products(const std::int32_t* operands, const std::int32_t* weights,
-                         std::int64_t* sums, int lanes, int count) {
-    WAGESIM_BEST(accumulate_products)(operands, weights, sums, lanes, count);
+void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,
+             int lanes, int count) {
+    WAGESIM_BEST(step_os)(operands, weights, sums, lanes, count);
 }
 
 }  // namespace wagesim::rtl

@@ -14,18 +14,18 @@ constexpr int round_up_lanes(int columns) { return (columns + pe_lanes - 1) / pe
 /// 2^15 * 2^7 * 2^8 = 2^30.
 inline constexpr int narrow_rows = 256;
 
-/// Weight-stationary: in cycle i of `count`, column c of `lanes`,
-///   below[i * lanes + c] = above[i * lanes + c] + operands[c - i] * weights[c].
-/// The 64-bit one for sums that 32 bits don't hold.
-void add_products(const std::int32_t* operands, const std::int32_t* weights,
-                  const std::int32_t* above, std::int32_t* below, int lanes, int count);
-void add_products(const std::int32_t* operands, const std::int32_t* weights,
-                  const std::int64_t* above, std::int64_t* below, int lanes, int count);
+/// Weight-stationary, one cycle: the sums of row r become those of row r - 1 (row 0: 0)
+/// plus operands[r * operand_stride + c] * weights[r * lanes + c]. The 64-bit one for sums that 32
+/// bits do not hold.
+void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
+             std::int32_t* sums, int lanes, int rows);
+void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
+             std::int64_t* sums, int lanes, int rows);
 
 /// Output-stationary: the accumulators of a row take one product in each of `count` cycles, in
 /// order; weights of cycle i at weights[i * lanes + c]. No sum leaves 64 bits.
 ///   sums[c] += operands[c - i] * weights[i * lanes + c]
-void accumulate_products(const std::int32_t* operands, const std::int32_t* weights,
-                         std::int64_t* sums, int lanes, int count);
+void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,
+             int lanes, int count);
 
 }  // namespace wagesim::rtl

@@ -16,13 +16,7 @@ WsRegisters<Sum>::WsRegisters(int rows, int columns)
       weight_(static_cast<std::size_t>(rows * lanes_)),
       next_weight_(weight_.size()),
       sum_(weight_.size()),
-      above_(static_cast<std::size_t>((most_cycles + 1) * lanes_)),
-      below_(above_.size()) {
-    std::int64_t cycles = 1;
-    while (cycles < columns + most_cycles) cycles *= 2;
-    bottom_.resize(static_cast<std::size_t>(cycles * lanes_));
-    bottom_mask_ = cycles - 1;
-}
+      bottom_(static_cast<std::size_t>(4 * (columns + most_cycles) * lanes_)) {}
 
 template <class Sum>
 void WsRegisters<Sum>::load(const std::int16_t* weights) {
@@ -33,44 +27,42 @@ void WsRegisters<Sum>::load(const std::int16_t* weights) {
 
 template <class Sum>
 void WsRegisters<Sum>::advance(int cycles) {
-    std::fill(above_.begin(), above_.begin() + cycles * lanes_, 0);
-    for (int r = 0; r < rows_; ++r) {
-        Sum* const state = sum_.data() + r * lanes_;
-        std::copy(state, state + lanes_, below_.begin());
-        advance_row(r, cycles, above_.data(), below_.data() + lanes_);
-        const auto last = below_.begin() + cycles * lanes_;
-        std::copy(last, last + lanes_, state);
-        above_.swap(below_);
-    }
-    for (int i = 1; i <= cycles; ++i) {
-        const auto from = above_.begin() + i * lanes_;
-        std::copy(from, from + lanes_, bottom_.begin() + ((now_ + i) & bottom_mask_) * lanes_);
-    }
-    now_ += cycles;
+    make_room(cycles);
+    for (int i = 0; i < cycles; ++i) step();
     operands_.advance(now_);
     wavefront_.advance(now_);
 }
 
-// above[i], below[i]: in cycle now + i, `sum` of the row above before its edge, and this row's
-// after.
 template <class Sum>
-void WsRegisters<Sum>::advance_row(int row, int cycles, const Sum* above, Sum* below) {
-    const std::int64_t first_swap = swap_ + row - now_;  // of the row's, in cycles from now
-    std::int32_t* const weights = weight_.data() + row * lanes_;
-    const std::int32_t* const next = next_weight_.data() + row * lanes_;
-    for (int i = 0; i < cycles;) {
-        const std::int64_t column = i - first_swap;
-        int count = cycles - i;
-        if (column >= 0 && column < columns_) {
-            weights[column] = next[column];
-            count = 1;
-        } else if (column < 0) {
-            count = static_cast<int>(std::min<std::int64_t>(count, -column));
-        }
-        add_products(operands_.at(row, now_ + i), weights, above + i * lanes_, below + i * lanes_,
-                     lanes_, count);
-        i += count;
+void WsRegisters<Sum>::step() {
+    if (now_ - swap_ < rows_ + columns_ - 1) swap_diagonal();
+    step_ws(operands_.at(0, now_), operands_.line_length(), weight_.data(), sum_.data(), lanes_,
+            rows_);
+    ++now_;
+    std::copy_n(sum(rows_ - 1), lanes_, bottom_.begin() + (now_ - bottom_first_) * lanes_);
+}
+
+/// PEs (r, c) with r + c = now - swap_ take their new weight, before it is used.
+template <class Sum>
+void WsRegisters<Sum>::swap_diagonal() {
+    const auto diagonal = static_cast<int>(now_ - swap_);
+    for (int r = std::max(0, diagonal - columns_ + 1); r <= std::min(diagonal, rows_ - 1); ++r) {
+        const auto pe = static_cast<std::size_t>(r * lanes_ + diagonal - r);
+        weight_[pe] = next_weight_[pe];
     }
+}
+
+/// In bottom_, for so many cycles from now on.
+template <class Sum>
+void WsRegisters<Sum>::make_room(int cycles) {
+    const auto capacity = static_cast<std::int64_t>(bottom_.size()) / lanes_;
+    if (now_ + cycles - bottom_first_ < capacity) return;
+    // Outputs of the last advance() look back columns - 1 cycles.
+    const std::int64_t kept = columns_ + most_cycles;
+    const std::int64_t first = now_ + 1 - kept, from = first - bottom_first_;
+    if (from <= capacity - kept)  // else nothing has entered for long
+        std::copy_n(bottom_.begin() + from * lanes_, kept * lanes_, bottom_.begin());
+    bottom_first_ = first;
 }
 
 template <class Sum>
@@ -82,10 +74,8 @@ void WsRegisters<Sum>::idle_until(std::int64_t cycle) {
 
 template <class Sum>
 void WsRegisters<Sum>::output(std::int64_t cycle, Sum* sums) const {
-    for (int c = 0; c < columns_; ++c) {
-        const std::int64_t left = (cycle - (columns_ - 1 - c)) & bottom_mask_;  // PE (R - 1, c)
-        sums[c] = bottom_[static_cast<std::size_t>(left * lanes_ + c)];
-    }
+    const Sum* left = bottom_.data() + (cycle - (columns_ - 1) - bottom_first_) * lanes_;
+    for (int c = 0; c < columns_; ++c) sums[c] = left[c * (lanes_ + 1)];  // PE (R - 1, c)
 }
 
 template <class Sum>

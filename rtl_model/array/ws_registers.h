@@ -11,9 +11,8 @@
 
 namespace wagesim::rtl {
 
-/// Every PE register in every cycle. advance() takes several edges at once, row by row, because a
-/// row's partial sums depend on nothing but the row above one cycle before; the values are those
-/// of one edge at a time. `Sum` holds operand bits + weight bits + log2(rows) (int32 or int64).
+/// Every PE register in every cycle. `Sum` holds operand bits + weight bits + log2(rows) (int32 or
+/// int64).
 template <class Sum>
 class WsRegisters {
 public:
@@ -61,7 +60,9 @@ public:
     void set_weights(const std::int16_t* active, const std::int16_t* next);
 
 private:
-    void advance_row(int row, int cycles, const Sum* above, Sum* below);
+    void step();
+    void swap_diagonal();
+    void make_room(int cycles);
 
     const int rows_, columns_, lanes_;
     std::int64_t now_ = 0;
@@ -70,9 +71,8 @@ private:
     Wavefront wavefront_;
     std::vector<std::int32_t> weight_, next_weight_;
     std::vector<Sum> sum_;
-    std::vector<Sum> above_, below_;  // `sum` of two rows over the cycles of an advance()
-    std::vector<Sum> bottom_;         // `sum` of the last row, by cycle: the deskew registers
-    std::int64_t bottom_mask_;
+    std::vector<Sum> bottom_;        // `sum` of the last row, by cycle: the deskew registers
+    std::int64_t bottom_first_ = 0;  // the cycle of its first row
 };
 
 }  // namespace wagesim::rtl
