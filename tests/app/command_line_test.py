@@ -851,7 +851,7 @@ class Waves(Case):
 
 
     def test_scopes_choose_the_signals(self):
-        status, text, errors = self.run_tiny("--wave", self.folder / "w.vcd", "--wave-scope", "machine.array.*",
+        status, text, errors = self.run_tiny("--wave", self.folder / "w.vcd", "--wave-scope", "machine.drain.*",
                                              "--wave-scope", "*.state")
         self.assertEqual(status, 0, text + errors)
         names = re.findall(r"^\$var \S+ \d+ \S+ (\S+)", (self.folder / "w.vcd").read_text(), re.M)
