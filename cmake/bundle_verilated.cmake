@@ -1,0 +1,12 @@
+# What Verilator wrote to DIRECTORY, as two files: fast.cpp, what runs in every cycle, and slow.cpp.
+file(GLOB sources RELATIVE ${DIRECTORY} ${DIRECTORY}/*.cpp)
+list(SORT sources)
+foreach(source ${sources})
+  if(source MATCHES "__Slow\\.cpp$|__Syms\\.cpp$")
+    string(APPEND slow "#include \"${source}\"\n")
+  else()
+    string(APPEND fast "#include \"${source}\"\n")
+  endif()
+endforeach()
+file(WRITE ${DIRECTORY}/fast.cpp "${fast}")
+file(WRITE ${DIRECTORY}/slow.cpp "${slow}")
