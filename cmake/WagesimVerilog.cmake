@@ -1,8 +1,9 @@
-# wagesim_verilate(<target> TOP <module> SOURCES ... [ARGUMENTS ...] [OPTIONS ...]): a static library
-# of a design as Verilator compiles it, class V<module>. ARGUMENTS: of verilator; OPTIONS: of the
-# C++ compiler. WAGESIM_VERILATOR is false where Verilator is missing.
+# Designs as Verilator compiles them. WAGESIM_VERILATOR is false where it is missing.
 find_program(WAGESIM_VERILATOR verilator)
 find_path(WAGESIM_VERILATOR_INCLUDE verilated.cpp PATHS /usr/share/verilator/include)
+if(NOT WAGESIM_VERILATOR_INCLUDE)
+  set(WAGESIM_VERILATOR OFF)
+endif()
 set(WAGESIM_BUNDLE_VERILATED ${CMAKE_CURRENT_LIST_DIR}/bundle_verilated.cmake)
 set(WAGESIM_VERILOG_DIR ${PROJECT_SOURCE_DIR}/rtl_model/verilog)
 file(GLOB WAGESIM_VERILOG_FILES CONFIGURE_DEPENDS
@@ -17,6 +18,8 @@ function(wagesim_verilated_runtime target)
   target_compile_options(${target} PRIVATE -w)
 endfunction()
 
+# wagesim_verilate(<target> TOP <module> RUNTIME <library> SOURCES ... [ARGUMENTS ...] [OPTIONS ...]):
+# a static library with class V<module>. ARGUMENTS: of verilator; OPTIONS: of the C++ compiler.
 function(wagesim_verilate target)
   cmake_parse_arguments(ARG "" "TOP;RUNTIME" "SOURCES;ARGUMENTS;OPTIONS" ${ARGN})
   set(directory ${CMAKE_CURRENT_BINARY_DIR}/${target})
