@@ -17,12 +17,14 @@ public:
     template <class Scope, class Name>
     ElementWaves(trace::WaveSink& sink, int rows, int columns, Scope scope_of, Name name_of,
                  int bits, trace::WaveKind kind)
-        : columns_(columns), shown_rows_(static_cast<std::size_t>(rows)) {
+        : columns_(columns),
+          shown_rows_(static_cast<std::size_t>(rows)),
+          values_(static_cast<std::size_t>(rows * columns), unknown) {
         for (int r = 0; r < rows; ++r)
             for (int c = 0; c < columns; ++c) {
                 const int id = sink.declare(scope_of(r, c), name_of(c), bits, kind,
                                             trace::WaveDetail::element);
-                elements_.push_back({id, unknown});
+                ids_.push_back(id);
                 if (id == trace::WaveSink::not_shown) continue;
                 shown_rows_[static_cast<std::size_t>(r)] = true;
                 is_shown_ = true;
@@ -36,24 +38,32 @@ public:
     template <class Value>
     void take(int row, const Value* values, std::vector<trace::WaveChange>& changes) {
         if (!shows_row(row)) return;
-        Element* element = elements_.data() + row * columns_;
-        for (int c = 0; c < columns_; ++c, ++element) {
-            if (element->id == trace::WaveSink::not_shown || element->value == values[c]) continue;
-            element->value = values[c];
-            changes.push_back({element->id, element->value});
+        const int* const ids = ids_.data() + row * columns_;
+        std::int64_t* const shown = values_.data() + row * columns_;
+        std::int64_t difference = 0;
+        for (int c = 0; c < columns_; ++c) difference |= shown[c] ^ std::int64_t{values[c]};
+        if (difference == 0) return;
+        // Whether an element has changed is anybody's guess: no branch asks.
+        const std::size_t before = changes.size();
+        changes.resize(before + static_cast<std::size_t>(columns_));
+        trace::WaveChange* change = changes.data() + before;
+        for (int c = 0; c < columns_; ++c) {
+            const std::int64_t value = values[c];
+            *change = {ids[c], value};
+            change += static_cast<int>(ids[c] != trace::WaveSink::not_shown) &
+                      static_cast<int>(shown[c] != value);
+            shown[c] = value;
         }
+        changes.resize(static_cast<std::size_t>(change - changes.data()));
     }
 
 private:
     static constexpr std::int64_t unknown = INT64_MIN;
-    struct Element {
-        int id;
-        std::int64_t value;
-    };
     const int columns_;
     bool is_shown_ = false;
     std::vector<bool> shown_rows_;
-    std::vector<Element> elements_;  // row by row
+    std::vector<int> ids_;  // row by row
+    std::vector<std::int64_t> values_;
 };
 
 }  // namespace wagesim::rtl
