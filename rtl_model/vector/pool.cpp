@@ -36,7 +36,7 @@ std::vector<std::int64_t> window_codes(const Pool& operation, const Box& box, co
             const std::int32_t ih =
                 oh * operation.stride_y - operation.padding_h + tap / operation.kernel_w;
             const std::int32_t iw =
-                ow * operation.stride_x - operation.padding_w + tap % operation.kernel_w;
+                operation.stride_x * ow - operation.padding_w + tap % operation.kernel_w;
             const bool inside =
                 ih >= rows.first && ih < rows.end && iw >= columns.first && iw < columns.end;
             const std::int64_t pixel =
