@@ -163,7 +163,7 @@ TEST_F(OsTwin, LeavesAGemmsSumsWhereAndWhenTheSimulatorDoes) {
     Random random(34);
     const std::deque<OsGemm> gemms = random_gemms(random, 8);
     Memories memories(config);
-    const auto simulator = make_os_register_array(config, memories);
+    const auto simulator = make_os_register_array(config, memories, nullptr, {});
     std::int64_t cycle = 0;
     for (const OsGemm& os : gemms) {
         const TileGemm& gemm = os.gemm;

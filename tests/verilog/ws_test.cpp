@@ -129,7 +129,7 @@ TEST_F(WsTwin, LeavesAGemmsSumsWhereAndWhenTheSimulatorDoes) {
     Random random(32);
     const std::vector<TileGemm> gemms = random_ws_gemms(random, 10);
     Memories memories(config);
-    const auto simulator = make_ws_register_array(config, memories);
+    const auto simulator = make_ws_register_array(config, memories, nullptr, {});
     std::vector<Command> commands;
     for (const TileGemm& gemm : gemms) commands.push_back(command_of(gemm, memories));
 
