@@ -31,7 +31,8 @@ TEST(Datapath, HasEveryQuantisationPointInThePreset) {
     EXPECT_EQ(int8.at("any", Qp::y).overflow, Overflow::wrap);
     EXPECT_EQ(int8.at("any", Qp::Wq).overflow, Overflow::saturate);
     for (const auto& [qp, quantizer] : int8.quantizers)
-        EXPECT_EQ(quantizer.rounding, Rounding::half_even) << to_string(qp);
+        EXPECT_EQ(quantizer.rounding, qp == Qp::G ? Rounding::stochastic : Rounding::half_even)
+            << to_string(qp);
 }
 
 TEST(Datapath, HoldsWhatInt8NeedsToBeExact) {
@@ -116,11 +117,11 @@ TEST(Datapath, TakesAPresetsNameOrAFile) {
         read_datapath("itn8");
         FAIL();
     } catch (const InputError& error) {
-        EXPECT_STREQ(
-            error.what(),
-            "itn8: expected a preset (int8) or a file, found neither; did you mean \"int8\"?");
+        EXPECT_STREQ(error.what(),
+                     "itn8: expected a preset (int8, paper, authors) or a file, found neither; did "
+                     "you mean \"int8\"?");
     }
-    EXPECT_THROW(preset("paper"), InputError);
+    EXPECT_THROW(preset("papper"), InputError);
 }
 
 struct BadDatapath {
@@ -146,7 +147,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadDatapath{"3", "expected a datapath file (an object), found 3"},
         BadDatapath{R"({"extend": "int8"})", "did you mean \"extends\"?"},
         BadDatapath{R"({"extends": "int9"})",
-                    "extends: expected one of int8, found \"int9\"; did you mean \"int8\"?"},
+                    "extends: expected one of int8, paper, authors, found \"int9\"; did you mean "
+                    "\"int8\"?"},
         BadDatapath{R"({"name": ""})", "name: expected a name"},
         BadDatapath{R"({"machine": 3})", "machine: expected the machine (an object), found 3"},
         BadDatapath{R"({"machine": {"array_row": 3}})",
@@ -258,7 +260,7 @@ TEST_F(CheckAgainst, RefusesQuantisationPointsThatALayerDoesNotHave) {
     EXPECT_EQ(
         message_for_layers(R"("relu1": {"xhat": {}})"),
         "dp.json: layers.relu1.xhat: a layer of type relu has no such quantisation point here; "
-        "expected one of A");
+        "expected one of A, E1, E1m");
     EXPECT_NE(message_for_layers(R"("fc": {"y": {}})"), "");        // the output is called z
     EXPECT_NE(message_for_layers(R"("conv1": {"bias": {}})"), "");  // it has none
     EXPECT_NE(message_for_layers(R"("bn1": {"A": {}})"), "");       // relu1 makes it

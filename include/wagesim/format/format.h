@@ -24,7 +24,7 @@ struct Format {
     int bits = 8;
     int frac = 7;
     bool is_signed = true;
-    int exponent = 0;  ///< 0 except for block-scaled tensors
+    int exponent = 0;  ///< 0 except for errors and gradients (docs/training.md)
 
     friend bool operator==(const Format& a, const Format& b) {
         return a.bits == b.bits && a.frac == b.frac && a.is_signed == b.is_signed &&
@@ -68,6 +68,36 @@ enum class Qp {
     stream,     ///< exact sum of a residual add
     run_mu,     ///< running mean
     run_sigma,  ///< running standard deviation
+    // The rest of a training step (docs/training.md).
+    p,          ///< loss: softmax
+    e0,         ///< loss error
+    E1,         ///< error at an activation
+    E1m,        ///< the same after its mask
+    g_beta,     ///< batch norm: sum of the error
+    g_gamma,    ///< batch norm: sum of error times xhat
+    gBN_gamma,  ///< gradient of gamma
+    gBN_beta,   ///< gradient of beta
+    gBias,      ///< gradient of a bias
+    m1,         ///< batch norm: mean of the error
+    m2,         ///< batch norm: mean of error times xhat
+    P,          ///< batch norm: numerator, exact
+    num,        ///< batch norm: the same times gamma_q, exact
+    bn_err,     ///< batch norm: error at its input
+    pool_err,   ///< average pool: an output's error, divided
+    fork,       ///< sum of errors that meet
+    E2,         ///< operand of the backward products
+    dx,         ///< error to the layer below
+    gW,         ///< weight gradient
+    G,          ///< quantised weight gradient
+    Acc,        ///< momentum of W
+    Accq,       ///< what is kept of it
+    Acc_bias,
+    Accq_bias,
+    Acc_gamma,
+    Accq_gamma,
+    Acc_beta,
+    Accq_beta,
+    lr,  ///< learning rate
 };
 
 struct QpName {
@@ -75,7 +105,7 @@ struct QpName {
     std::string_view name;
 };
 
-inline constexpr std::array<QpName, 25> qp_names{{
+inline constexpr std::array<QpName, 54> qp_names{{
     {Qp::image, "image"},
     {Qp::W, "W"},
     {Qp::Wq, "Wq"},
@@ -101,6 +131,35 @@ inline constexpr std::array<QpName, 25> qp_names{{
     {Qp::stream, "stream"},
     {Qp::run_mu, "run_mu"},
     {Qp::run_sigma, "run_sigma"},
+    {Qp::p, "p"},
+    {Qp::e0, "e0"},
+    {Qp::E1, "E1"},
+    {Qp::E1m, "E1m"},
+    {Qp::g_beta, "g_beta"},
+    {Qp::g_gamma, "g_gamma"},
+    {Qp::gBN_gamma, "gBN_gamma"},
+    {Qp::gBN_beta, "gBN_beta"},
+    {Qp::gBias, "gBias"},
+    {Qp::m1, "m1"},
+    {Qp::m2, "m2"},
+    {Qp::P, "P"},
+    {Qp::num, "num"},
+    {Qp::bn_err, "bn_err"},
+    {Qp::pool_err, "pool_err"},
+    {Qp::fork, "fork"},
+    {Qp::E2, "E2"},
+    {Qp::dx, "dx"},
+    {Qp::gW, "gW"},
+    {Qp::G, "G"},
+    {Qp::Acc, "Acc"},
+    {Qp::Accq, "Accq"},
+    {Qp::Acc_bias, "Acc_bias"},
+    {Qp::Accq_bias, "Accq_bias"},
+    {Qp::Acc_gamma, "Acc_gamma"},
+    {Qp::Accq_gamma, "Accq_gamma"},
+    {Qp::Acc_beta, "Acc_beta"},
+    {Qp::Accq_beta, "Accq_beta"},
+    {Qp::lr, "lr"},
 }};
 
 inline constexpr std::string_view to_string(Qp qp) {

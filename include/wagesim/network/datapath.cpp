@@ -61,7 +61,12 @@ const std::vector<std::string_view> dividers{"pipelined", "iterative"};
 const std::vector<std::string_view> dataflows{"ws", "os"};  // the machine's
 const std::vector<std::string_view> normalizes{"divide", "reciprocal"};
 const std::vector<std::string_view> bn_inferences{"normalize", "folded"};
-const std::vector<std::string_view> presets{"int8"};
+const std::vector<std::string_view> losses{"softmax", "sse"};
+const std::vector<std::string_view> error_quantizers{"flag8", "sq16"};
+const std::vector<std::string_view> straight_through{"mask", "pass"};
+const std::vector<std::string_view> momenta{"3/4", "1/4"};
+const std::vector<std::string_view> random_sources{"xorshift", "lfsr"};
+const std::vector<std::string_view> presets{"int8", "paper", "authors"};
 
 std::vector<std::string_view> qp_list() {
     std::vector<std::string_view> names;
@@ -72,7 +77,9 @@ std::vector<std::string_view> qp_list() {
 /// Exact registers whose unit follows from their operands, layer by layer.
 bool has_derived_frac(Qp qp) {
     return qp == Qp::y || qp == Qp::z || qp == Qp::bias_q || qp == Qp::S || qp == Qp::SS ||
-           qp == Qp::stream || qp == Qp::x2;
+           qp == Qp::stream || qp == Qp::x2 || qp == Qp::g_beta || qp == Qp::g_gamma ||
+           qp == Qp::m1 || qp == Qp::m2 || qp == Qp::P || qp == Qp::num || qp == Qp::pool_err ||
+           qp == Qp::fork || qp == Qp::dx || qp == Qp::gW;
 }
 
 Datapath int8_preset() {
@@ -107,6 +114,57 @@ Datapath int8_preset() {
     set(Qp::stream, 32, 12, true, Overflow::wrap);
     set(Qp::run_mu, 28, 23);
     set(Qp::run_sigma, 26, 23, false);
+
+    set(Qp::p, 16, 15, false);
+    set(Qp::e0, 17, 15);
+    set(Qp::E1, 8, 7);
+    set(Qp::E1m, 8, 7);
+    set(Qp::g_beta, 48, 7, true, Overflow::wrap);
+    set(Qp::g_gamma, 48, 12, true, Overflow::wrap);
+    for (const Qp qp : {Qp::gBN_gamma, Qp::gBN_beta, Qp::gBias}) set(qp, 16, 14);
+    for (const Qp qp : {Qp::m1, Qp::m2}) set(qp, 24, 15);
+    set(Qp::P, 28, 20, true, Overflow::wrap);
+    set(Qp::num, 47, 39, true, Overflow::wrap);
+    set(Qp::bn_err, 32, 24);
+    set(Qp::pool_err, 40, 29);
+    set(Qp::fork, 64, 24, true, Overflow::wrap);
+    set(Qp::E2, 15, 14);
+    set(Qp::dx, 40, 21, true, Overflow::wrap);
+    set(Qp::gW, 40, 19, true, Overflow::wrap);
+    set(Qp::G, 8, 14);
+    datapath.quantizers[Qp::G].rounding = Rounding::stochastic;
+    for (const Qp qp : {Qp::Acc, Qp::Acc_bias, Qp::Acc_gamma, Qp::Acc_beta}) set(qp, 18, 14);
+    for (const Qp qp : {Qp::Accq, Qp::Accq_bias, Qp::Accq_gamma, Qp::Accq_beta}) set(qp, 13, 12);
+    set(Qp::lr, 10, 9, false);
+    return datapath;
+}
+
+/// A's and the batch norm's codes wider than 8 bits, as the paper's k leaves them; exact registers
+/// to match.
+Datapath wide_preset(const std::string& name, int a_bits, const Format& xhat, int x2_bits,
+                     int p_bits) {
+    Datapath datapath = int8_preset();
+    datapath.name = name;
+    const auto set = [&](Qp qp, int bits, int frac) {
+        datapath.quantizers[qp].format.bits = bits;
+        datapath.quantizers[qp].format.frac = frac;
+    };
+    set(Qp::A, a_bits, 7);
+    set(Qp::xhat, xhat.bits, xhat.frac);
+    for (const Qp qp : {Qp::gamma_q, Qp::beta_q}) set(qp, 9, 7);
+    for (const Qp qp : {Qp::gamma, Qp::beta}) set(qp, 26, 23);
+    set(Qp::x2, x2_bits, 7 + xhat.frac);
+    set(Qp::P, p_bits, 15 + xhat.frac);
+    set(Qp::num, 50, 39);
+    return datapath;
+}
+
+Datapath paper_preset() { return wide_preset("paper", 10, {20, 15, true, 0}, 29, 40); }
+
+Datapath authors_preset() {
+    Datapath datapath = wide_preset("authors", 12, {12, 7, true, 0}, 21, 32);
+    for (const Qp qp : {Qp::E1, Qp::E1m}) datapath.quantizers[qp].format.bits = 9;
+    datapath.training.momentum_quarter = true;
     return datapath;
 }
 
@@ -193,13 +251,15 @@ void read_quantizer(const Node& node, Qp qp, Quantizer& quantizer) {
         const Node rounding = node.at("rounding");
         quantizer.rounding =
             static_cast<Rounding>(rounding.one_of({rounding_names.begin(), rounding_names.end()}));
-        if (quantizer.rounding == Rounding::stochastic)
+        if (quantizer.rounding == Rounding::stochastic && qp != Qp::G)
             rounding.fail("only G rounds stochastically; expected one of " +
                           json::listed({rounding_names.begin(), rounding_names.end() - 1}));
     }
     if (node.has("overflow"))
         quantizer.overflow = static_cast<Overflow>(
             node.at("overflow").one_of({overflow_names.begin(), overflow_names.end()}));
+    if (qp == Qp::E2 && format != int8_preset().quantizers.at(qp).format)
+        node.fail("its width follows from training.e2; only its rounding can be set");
     if (qp == Qp::inv || qp == Qp::fold_a) {
         const Quantizer fixed = int8_preset().quantizers.at(qp);
         if (format != fixed.format || quantizer.rounding != fixed.rounding ||
@@ -221,9 +281,30 @@ void read_quantizers(const Node& node, const std::map<Qp, Quantizer>& general,
     }
 }
 
+void read_training(const Node& node, TrainingConfig& training) {
+    node.expect_keys(
+        {"loss", "e2", "ste", "sigma_guard", "momentum", "random_source", "weight_decay_log2"},
+        "the training step's choices");
+    if (node.has("loss")) training.loss = static_cast<Loss>(node.at("loss").one_of(losses));
+    if (node.has("e2"))
+        training.e2 = static_cast<ErrorQuantizer>(node.at("e2").one_of(error_quantizers));
+    if (node.has("ste")) training.masks_overflow = node.at("ste").one_of(straight_through) == 0;
+    if (node.has("sigma_guard")) training.sigma_guard = node.at("sigma_guard").boolean();
+    if (node.has("momentum")) training.momentum_quarter = node.at("momentum").one_of(momenta) == 1;
+    if (node.has("random_source"))
+        training.random_source =
+            static_cast<RandomSource>(node.at("random_source").one_of(random_sources));
+    if (node.has("weight_decay_log2")) {
+        training.weight_decay_log2.reset();
+        if (!node.at("weight_decay_log2").value().is_null())
+            training.weight_decay_log2 =
+                static_cast<int>(node.at("weight_decay_log2").integer(-40, 0));
+    }
+}
+
 Datapath read_root(const Node& root) {
     root.expect_keys({"name", "extends", "machine", "quantizers", "layers", "normalize",
-                      "bn_inference", "running_shift"},
+                      "bn_inference", "running_shift", "training"},
                      "a datapath file");
     Datapath datapath;
     if (root.has("extends"))
@@ -251,6 +332,7 @@ Datapath read_root(const Node& root) {
             static_cast<BnInference>(root.at("bn_inference").one_of(bn_inferences));
     if (root.has("running_shift"))
         datapath.running_shift = static_cast<int>(root.at("running_shift").integer(0, 23));
+    if (root.has("training")) read_training(root.at("training"), datapath.training);
     return datapath;
 }
 
@@ -312,25 +394,35 @@ Json machine_json(const MachineConfig& machine) {
 /// Whether a layer has the quantisation point at all.
 bool layer_has(const Network& network, int index, Qp qp) {
     const Layer& layer = network.layers[static_cast<std::size_t>(index)];
+    if (qp == Qp::fork) return layer.readers.size() > 1;
     const bool is_output = static_cast<std::size_t>(index) + 1 == network.layers.size();
     switch (layer.type) {
         case LayerType::conv2d:
         case LayerType::linear:
             return qp == Qp::W || qp == Qp::Wq || qp == (is_output ? Qp::z : Qp::y) ||
-                   (layer.bias && (qp == Qp::bias || qp == Qp::bias_q));
+                   (layer.bias && (qp == Qp::bias || qp == Qp::bias_q || qp == Qp::gBias ||
+                                   qp == Qp::Acc_bias || qp == Qp::Accq_bias)) ||
+                   (is_output && (qp == Qp::p || qp == Qp::e0 || qp == Qp::E1)) || qp == Qp::E2 ||
+                   qp == Qp::dx || qp == Qp::gW || qp == Qp::G || qp == Qp::Acc || qp == Qp::Accq ||
+                   qp == Qp::lr;
         case LayerType::batch_norm: {
-            static const std::vector<Qp> own{Qp::S,      Qp::SS,      Qp::mu,     Qp::var,
-                                             Qp::sigma,  Qp::inv,     Qp::xhat,   Qp::gamma,
-                                             Qp::beta,   Qp::gamma_q, Qp::beta_q, Qp::x2,
-                                             Qp::fold_a, Qp::fold_b,  Qp::run_mu, Qp::run_sigma};
+            static const std::vector<Qp> own{
+                Qp::S,         Qp::SS,       Qp::mu,        Qp::var,        Qp::sigma,
+                Qp::inv,       Qp::xhat,     Qp::gamma,     Qp::beta,       Qp::gamma_q,
+                Qp::beta_q,    Qp::x2,       Qp::fold_a,    Qp::fold_b,     Qp::run_mu,
+                Qp::run_sigma, Qp::E1,       Qp::E1m,       Qp::g_beta,     Qp::g_gamma,
+                Qp::gBN_gamma, Qp::gBN_beta, Qp::m1,        Qp::m2,         Qp::P,
+                Qp::num,       Qp::bn_err,   Qp::Acc_gamma, Qp::Accq_gamma, Qp::Acc_beta,
+                Qp::Accq_beta, Qp::lr};
             return std::find(own.begin(), own.end(), qp) != own.end() ||
                    (qp == Qp::A && quantizes_output(network, index));
         }
         case LayerType::relu:
         case LayerType::relu6:
+            return qp == Qp::A || qp == Qp::E1 || qp == Qp::E1m;
         case LayerType::avg_pool:
         case LayerType::global_avg_pool:
-            return qp == Qp::A;
+            return qp == Qp::A || qp == Qp::pool_err;
         case LayerType::add:
             return qp == Qp::stream || (qp == Qp::A && quantizes_output(network, index));
         case LayerType::max_pool:
@@ -361,6 +453,8 @@ const Quantizer& Datapath::at(const std::string& layer, Qp qp) const {
 
 Datapath preset(const std::string& name) {
     if (name == "int8") return int8_preset();
+    if (name == "paper") return paper_preset();
+    if (name == "authors") return authors_preset();
     throw InputError("there is no preset \"" + name + "\"" + json::did_you_mean(name, presets) +
                      " (presets: " + json::listed(presets) + ")");
 }
@@ -417,6 +511,16 @@ std::string to_json(const Datapath& datapath) {
     json["normalize"] = normalizes[static_cast<std::size_t>(datapath.normalize)];
     json["bn_inference"] = bn_inferences[static_cast<std::size_t>(datapath.bn_inference)];
     json["running_shift"] = datapath.running_shift;
+    const TrainingConfig& training = datapath.training;
+    json["training"] = {
+        {"loss", losses[static_cast<std::size_t>(training.loss)]},
+        {"e2", error_quantizers[static_cast<std::size_t>(training.e2)]},
+        {"ste", straight_through[training.masks_overflow ? 0 : 1]},
+        {"sigma_guard", training.sigma_guard},
+        {"momentum", momenta[training.momentum_quarter ? 1 : 0]},
+        {"random_source", random_sources[static_cast<std::size_t>(training.random_source)]},
+        {"weight_decay_log2",
+         training.weight_decay_log2 ? Json(*training.weight_decay_log2) : Json(nullptr)}};
     // A layer's name comes from the user and may hold anything; bytes that are no UTF-8 must not
     // throw.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

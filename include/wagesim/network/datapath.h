@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,21 @@ struct MachineConfig {
     std::int64_t clock_hz = 1'000'000'000;  ///< only to print seconds           [assumed]
 };
 
+enum class ErrorQuantizer { flag8, sq16 };
+enum class Loss { softmax, sse };
+enum class RandomSource { xorshift, lfsr };
+
+/// The choices of a training step (docs/training.md).
+struct TrainingConfig {
+    Loss loss = Loss::softmax;
+    ErrorQuantizer e2 = ErrorQuantizer::flag8;
+    bool masks_overflow = true;     ///< `ste: mask`: no error where A's code did not fit
+    bool sigma_guard = true;        ///< no error through channels whose sigma is 0
+    bool momentum_quarter = false;  ///< 1/4 instead of 3/4
+    RandomSource random_source = RandomSource::xorshift;
+    std::optional<int> weight_decay_log2;
+};
+
 /// A whole configuration: the machine, the quantisers, and the choices the contract leaves open.
 struct Datapath {
     std::string name = "int8";
@@ -66,12 +82,14 @@ struct Datapath {
     Normalize normalize = Normalize::divide;
     BnInference bn_inference = BnInference::normalize;
     int running_shift = 4;  ///< t of the running statistics' update
+    TrainingConfig training;
 
     /// The quantiser in force at a layer's quantisation point.
     const Quantizer& at(const std::string& layer, Qp qp) const;
 };
 
-/// The preset's values ("int8"). Throws InputError on an unknown name, listing the known ones.
+/// The preset's values ("int8", "paper", "authors"). Throws InputError on an unknown name, listing
+/// the known ones.
 Datapath preset(const std::string& name);
 
 /// A preset's name, or a path to a JSON file (which may extend a preset).
