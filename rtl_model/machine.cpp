@@ -85,13 +85,14 @@ void Machine::read_dram(std::int64_t address, std::uint8_t* data, std::int64_t b
     if (bytes > 0) std::memcpy(data, from, static_cast<std::size_t>(bytes));
 }
 
-Machine::Totals Machine::run(const Program& program, Probe& probe) {
+Machine::Totals Machine::run(const Program& program, Probe& probe, const StepRegisters& step) {
     if (failed_) throw MachineError("the machine failed in an earlier run");
     if (program.dram_bytes > config_.dram_bytes)
         throw InputError("machine.dram_bytes: the program needs " +
                          std::to_string(program.dram_bytes) + " bytes of Dram, but there are " +
                          std::to_string(config_.dram_bytes));
     tokens_.load(program);
+    memories_.step = step;
 
     Totals totals;
     for (const Command& command : program.commands) {

@@ -22,6 +22,7 @@
 #include "control/waves.h"
 #include "dma/dma_unit.h"
 #include "dma/dram.h"
+#include "update/draws.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/program/command.h"
 #include "wagesim/program/probe.h"
@@ -40,6 +41,7 @@ struct MachineOptions {
     std::optional<Injection> injection;
     trace::WaveSink* wave = nullptr;
     PortWidths ports;  ///< as waves show them
+    DrawSource draws;  ///< of the update unit; empty: the streams of docs/datapath.md
 };
 
 /// What became of the injected bit.
@@ -89,7 +91,7 @@ public:
     /// and cycles in Retired and Tap are counted since the first run. Throws InputError if the
     /// program needs more Dram than there is, MachineError if it does the impossible or cannot
     /// end; after a MachineError (or an exception of the probe) the machine is not usable.
-    Totals run(const Program& program, Probe& probe);
+    Totals run(const Program& program, Probe& probe, const StepRegisters& step = {});
 
     /// Null if nothing was to be injected.
     std::optional<InjectionFate> fate() const;

@@ -39,7 +39,7 @@ Executors compute_units(const MachineConfig& config, const MachineOptions& optio
     executors.array = std::make_unique<TileArray>(config, memories, shared->weights, stepped);
     executors.drain = std::make_unique<DrainUnit>(config, memories, watch);
     executors.vector = std::make_unique<VectorUnit>(config, memories, watch);
-    executors.update = std::make_unique<UpdateUnit>(config, memories, watch);
+    executors.update = std::make_unique<UpdateUnit>(config, memories, watch, options.draws);
     if (always)
         executors.pe_operations = [stepped] { return stepped->registers().pe_operations(); };
     executors.shared = std::move(shared);

@@ -18,6 +18,7 @@ public:
     struct TileRegisters {
         std::vector<std::int16_t> weights;
         std::int32_t rows = 0, columns = 0;
+        int bits = 8;  ///< of a weight
     };
 
     explicit ArrayWeights(const MachineConfig& config)

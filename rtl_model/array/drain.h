@@ -1,4 +1,4 @@
-// The drain: accumulators -> y in the activation buffer, with the batch norm's sums on the way.
+// The drain: accumulators -> activation buffer, with sums and the largest magnitude on the way.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@ public:
     Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
 
 private:
+    CodePool pool_;
     Machinery machinery_;
 };
 

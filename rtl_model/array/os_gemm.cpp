@@ -2,26 +2,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "array/pixel_cursor.h"
+#include "array/multiplier.h"
+#include "array/operand_rows.h"
 #include "array/tile_gemm.h"
 #include "array/tile_products.h"
+#include "array/weight_reader.h"
+#include "control/extent.h"
 #include "vector/bank_ports.h"
 
 namespace wagesim::rtl {
-namespace {
-
-TileProducts read_weights(const Gemm& gemm, Memories& memories) {
-    TileProducts products(gemm.k, gemm.columns, gemm.bytes);
-    for (std::int32_t c = 0; c < gemm.columns; ++c) {
-        const std::uint8_t* const from =
-            memories.weights.read(gemm.weight_address + c * gemm.weight_stride, gemm.k);
-        for (std::int32_t j = 0; j < gemm.k; ++j)
-            products.set_weight(j, c, static_cast<std::int8_t>(from[j]));
-    }
-    return products;
-}
-
-}  // namespace
 
 Work os_work(const Command& command, const MachineConfig& config) {
     const auto& gemm = std::get<Gemm>(command.operands);
@@ -32,7 +21,7 @@ Work os_work(const Command& command, const MachineConfig& config) {
         const std::int64_t feeding = ceil_divide(pixels * gemm.bytes, config.bank_bytes_per_cycle);
         return std::max(gemm.k * std::max<std::int64_t>(1, feeding), leaving);
     };
-    const std::int64_t pixels = command.box.pixels();
+    const std::int64_t pixels = streamed_rows(gemm, command.box);
     std::int64_t folds = pixels / rows * fold(rows);
     if (pixels % rows > 0) folds += fold(pixels % rows);
     return {rows + folds + leaving, 0, -1};
@@ -40,16 +29,22 @@ Work os_work(const Command& command, const MachineConfig& config) {
 
 void os_gemm(const Command& command, Memories& memories, const std::int64_t* bias) {
     const auto& gemm = std::get<Gemm>(command.operands);
+    const std::int64_t product =
+        largest_product(multiplier_bits(gemm.bytes, gemm.flags),
+                        multiplier_bits(gemm.weights.bytes, gemm.weights.flags));
     Accumulators& accumulators = memories.accumulators;
-    OperandFeeder feeder(gemm, memories.activations);
-    PixelCursor pixels(command.box);
-    TileProducts products = read_weights(gemm, memories);
-    std::vector<std::int16_t> operands(static_cast<std::size_t>(gemm.k));
+    TileProducts products(gemm.k, gemm.columns, product);
+    const std::vector<std::int16_t> weights =
+        read_weights(memories, gemm.weights, gemm.k, gemm.columns);
+    for (std::int32_t j = 0; j < gemm.k; ++j)
+        for (std::int32_t c = 0; c < gemm.columns; ++c)
+            products.set_weight(j, c, weights[static_cast<std::size_t>(j * gemm.columns + c)]);
+    OperandRows rows(command, memories);
 
     // Where no sum on the way can leave the width, one addition of all products is as good as
     // one of each.
-    const std::int64_t most = (std::int64_t{1} << (accumulators.bits() - 1)) - 1 -
-                              gemm.k * largest_product(gemm.bytes);  // of the first value
+    const std::int64_t most =
+        (std::int64_t{1} << (accumulators.bits() - 1)) - 1 - gemm.k * product;  // first value
     const std::vector<std::int64_t> zeros(static_cast<std::size_t>(gemm.columns));
     const auto stays_within = [&](std::int64_t row) {
         const std::int64_t* const first = gemm.accumulate ? accumulators.read_row(row, gemm.columns)
@@ -58,17 +53,15 @@ void os_gemm(const Command& command, Memories& memories, const std::int64_t* bia
         return std::all_of(first, first + gemm.columns,
                            [most](std::int64_t sum) { return -most <= sum && sum <= most; });
     };
-    const std::int64_t end = gemm.accumulator_row + command.box.pixels();
+    const std::int64_t end = gemm.accumulator_row + rows.count();
     for (std::int64_t row = gemm.accumulator_row; row < end; ++row) {
-        pixels.fetch(feeder, operands.data());
+        const std::int16_t* const operands = rows.next();
         if (stays_within(row)) {
-            accumulators.add_row(row, gemm.columns, products.sums(operands.data()),
-                                 !gemm.accumulate, bias);
+            products.add_sums(operands, accumulators, row, !gemm.accumulate, bias);
             continue;
         }
         for (std::int32_t j = 0; j < gemm.k; ++j)
-            accumulators.add_row(row, gemm.columns,
-                                 products.products(j, operands[static_cast<std::size_t>(j)]),
+            accumulators.add_row(row, gemm.columns, products.products(j, operands[j]),
                                  !gemm.accumulate && j == 0, bias);
     }
 }

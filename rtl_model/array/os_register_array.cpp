@@ -4,9 +4,11 @@
 #include <optional>
 #include <vector>
 
+#include "array/multiplier.h"
+#include "array/operand_rows.h"
 #include "array/os_registers.h"
-#include "array/pixel_cursor.h"
 #include "array/register_array.h"
+#include "array/weight_reader.h"
 #include "vector/bank_ports.h"
 
 namespace wagesim::rtl {
@@ -84,7 +86,8 @@ public:
     void multiply(const Command& command, std::int64_t index, const std::int64_t* bias) override {
         job_.emplace(command, index, memories_, bias, rows_, columns_);
         const Gemm& gemm = job_->gemm;
-        growth_ = std::int64_t{gemm.k} << (8 * gemm.bytes + 8 - 2);
+        growth_ = gemm.k * largest_product(multiplier_bits(gemm.bytes, gemm.flags),
+                                           multiplier_bits(gemm.weights.bytes, gemm.weights.flags));
         may_overflow_ = false;
         fold_ = -1;
         next_fold_ = registers_.now() + rows_;
@@ -122,33 +125,28 @@ private:
             const std::int64_t* biases, int rows, int columns)
             : index(place),
               gemm(std::get<Gemm>(command.operands)),
-              pixel_count(command.box.pixels()),
-              folds(ceil_divide(pixel_count, rows)),
-              feeder(gemm, memories.activations),
-              pixels(command.box),
+              stream(command, memories),
+              folds(ceil_divide(stream.count(), rows)),
               operands(static_cast<std::size_t>(gemm.k * rows)),
               weights(static_cast<std::size_t>(gemm.k * columns)) {
             if (biases != nullptr) bias.assign(biases, biases + gemm.columns);
-            for (std::int32_t c = 0; c < gemm.columns; ++c) {
-                const std::uint8_t* const from =
-                    memories.weights.read(gemm.weight_address + c * gemm.weight_stride, gemm.k);
-                for (std::int32_t j = 0; j < gemm.k; ++j)
-                    weights[static_cast<std::size_t>(j * columns + c)] =
-                        static_cast<std::int8_t>(from[j]);
-            }
+            const std::vector<std::int16_t> tile =
+                read_weights(memories, gemm.weights, gemm.k, gemm.columns);
+            for (std::int32_t j = 0; j < gemm.k; ++j)
+                std::copy_n(tile.begin() + j * gemm.columns, gemm.columns,
+                            weights.begin() + j * columns);
         }
         const std::int64_t index;  // of the command in the program
         const Gemm& gemm;
-        const std::int64_t pixel_count, folds;
-        OperandFeeder feeder;
-        PixelCursor pixels;
+        OperandRows stream;
+        const std::int64_t folds;
         std::vector<std::int64_t> bias;      // empty: none
         std::vector<std::int16_t> operands;  // of the fold: step, array row
         std::vector<std::int16_t> weights;   // step, column
     };
 
     std::int64_t pixels_of(std::int64_t fold) const {
-        return std::clamp<std::int64_t>(job_->pixel_count - fold * rows_, 0, rows_);
+        return std::clamp<std::int64_t>(job_->stream.count() - fold * rows_, 0, rows_);
     }
 
     /// Until `cycle`, or until the next thing that happens at once.
@@ -206,12 +204,11 @@ private:
         memories_.actor = {job_->index, fold_begin_};
         std::vector<std::int16_t>& operands = job_->operands;
         std::fill(operands.begin(), operands.end(), 0);
-        std::vector<std::int16_t> row(static_cast<std::size_t>(job_->gemm.k));
+
         for (std::int64_t r = 0; r < pixels; ++r) {
-            job_->pixels.fetch(job_->feeder, row.data());
-            for (std::size_t j = 0; j < row.size(); ++j)
-                operands[j * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(r)] =
-                    row[j];
+            const std::int16_t* const row = job_->stream.next();
+            for (std::int32_t j = 0; j < job_->gemm.k; ++j)
+                operands[static_cast<std::size_t>(std::int64_t{j} * rows_ + r)] = row[j];
         }
     }
 

@@ -1,9 +1,11 @@
-// What the PEs of one row do in one cycle or several, on the host's vector registers.
+// What many PEs do, on the host's vector registers.
 //
 // Compiled by foreach_target.h once for the compiler's own instruction set and once for AVX2.
 // Highway's run-time choice among them lives in a library whose loading alone takes 5 ms; asking
 // the processor takes none.
 #include "array/pe_kernels.h"
+
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "array/pe_kernels.cpp"
@@ -12,6 +14,24 @@
 #define HWY_TARGETS ((HWY_ATTAINABLE_TARGETS & HWY_AVX2) | HWY_STATIC_TARGET)
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#ifndef WAGESIM_SUM_EACH_PRODUCT
+#define WAGESIM_SUM_EACH_PRODUCT
+namespace wagesim::rtl {
+namespace {
+
+template <class Sum>
+void sum_each_product(const std::int16_t* operands, const std::int16_t* weights, int pairs,
+                      Sum* sums) {
+    for (int c = 0; c < pe_lanes; ++c) sums[c] = 0;
+    for (int j = 0; j < 2 * pairs; ++j)
+        for (int c = 0; c < pe_lanes; ++c)
+            sums[c] += Sum{operands[j]} * weights[(j / 2 * pe_lanes + c) * 2 + j % 2];
+}
+
+}  // namespace
+}  // namespace wagesim::rtl
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace wagesim::rtl::HWY_NAMESPACE {
@@ -47,6 +67,31 @@ void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int
     }
 }
 
+#if HWY_TARGET == HWY_SCALAR
+void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums) {
+    sum_each_product(operands, weights, pairs, sums);
+}
+#else
+void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums) {
+    const hn::CappedTag<std::int32_t, pe_lanes> d;
+    const hn::Repartition<std::int16_t, decltype(d)> d16;
+    const int step = static_cast<int>(hn::Lanes(d));
+    for (int c = 0; c < pe_lanes; c += step) {
+        auto sum = hn::Zero(d), other = hn::Zero(d);
+        for (int j = 0; j < pairs; ++j) {
+            std::int32_t pair = 0;
+            std::memcpy(&pair, operands + 2 * j, sizeof pair);
+            sum = hn::ReorderWidenMulAccumulate(d, hn::BitCast(d16, hn::Set(d, pair)),
+                                                hn::LoadU(d16, weights + (j * pe_lanes + c) * 2),
+                                                sum, other);
+        }
+        hn::StoreU(hn::RearrangeToOddPlusEven(sum, other), d, sums + c);
+    }
+}
+#endif
+
 }  // namespace wagesim::rtl::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -72,6 +117,16 @@ void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const st
             sums[r * lanes + c] =
                 (r == 0 ? 0 : sums[(r - 1) * lanes + c]) +
                 std::int64_t{operands[r * operand_stride + c]} * weights[r * lanes + c];
+}
+
+void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums) {
+    WAGESIM_BEST(sum_products)(operands, weights, pairs, sums);
+}
+
+void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
+                  std::int64_t* sums) {
+    sum_each_product(operands, weights, pairs, sums);
 }
 
 void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,

@@ -1,60 +1,44 @@
-// The products of a pixel's operands with a tile of weights, columns side by side.
+// The products of a row of operands with a tile of weights, columns side by side.
 #include "array/tile_products.h"
 
-#include <algorithm>
 #include <limits>
 
 namespace wagesim::rtl {
-namespace {
 
-/// Columns that are summed side by side: what the host's registers hold.
-constexpr std::int32_t block = 16;
-
-/// sums[c] = sum over j of operands[j] * weights[j * block + c].
-template <class Sum>
-void sum_products(const std::int16_t* operands, const std::int16_t* weights, std::int32_t k,
-                  std::int64_t* sums) {
-    Sum partial[block] = {};
-    for (std::int32_t j = 0; j < k; ++j) {
-        const Sum operand = operands[j];
-        for (std::int32_t c = 0; c < block; ++c)
-            partial[c] += operand * static_cast<Sum>(weights[j * block + c]);
-    }
-    std::copy(partial, partial + block, sums);
-}
-
-}  // namespace
-
-TileProducts::TileProducts(std::int32_t k, std::int32_t columns, int operand_bytes)
-    : k_(k),
-      columns_(columns),
-      narrow_(k * largest_product(operand_bytes) <= std::numeric_limits<std::int32_t>::max()),
-      results_(static_cast<std::size_t>((columns + block - 1) / block * block)) {
-    weights_.resize(results_.size() * static_cast<std::size_t>(k));
+TileProducts::TileProducts(std::int32_t k, std::int32_t columns, std::int64_t largest_product)
+    : columns_(columns),
+      pairs_((k + 1) / 2),
+      narrow_(k * largest_product <= std::numeric_limits<std::int32_t>::max()) {
+    const auto lanes = static_cast<std::size_t>(round_up_lanes(columns));
+    weights_.resize(lanes * static_cast<std::size_t>(2 * pairs_));
+    narrow_sums_.resize(lanes);
+    sums_.resize(lanes);
 }
 
 std::size_t TileProducts::index(std::int32_t k, std::int32_t column) const {
-    return static_cast<std::size_t>((column / block * k_ + k) * block + column % block);
+    return static_cast<std::size_t>(
+        ((column / pe_lanes * pairs_ + k / 2) * pe_lanes + column % pe_lanes) * 2 + k % 2);
 }
 
-template <class Sum>
-void TileProducts::sum_blocks(const std::int16_t* operands) {
-    for (std::int32_t c = 0; c < columns_; c += block)
-        sum_products<Sum>(operands, weights_.data() + index(0, c), k_, results_.data() + c);
-}
-
-const std::int64_t* TileProducts::sums(const std::int16_t* operands) {
+void TileProducts::add_sums(const std::int16_t* operands, Accumulators& accumulators,
+                            std::int64_t row, bool start, const std::int64_t* bias) {
+    for (std::int32_t c = 0; c < columns_; c += pe_lanes) {
+        const std::int16_t* const weights = weights_.data() + index(0, c);
+        if (narrow_)
+            sum_products(operands, weights, pairs_, narrow_sums_.data() + c);
+        else
+            sum_products(operands, weights, pairs_, sums_.data() + c);
+    }
     if (narrow_)
-        sum_blocks<std::int32_t>(operands);
+        accumulators.add_row(row, columns_, narrow_sums_.data(), start, bias);
     else
-        sum_blocks<std::int64_t>(operands);
-    return results_.data();
+        accumulators.add_row(row, columns_, sums_.data(), start, bias);
 }
 
 const std::int64_t* TileProducts::products(std::int32_t k, std::int16_t operand) {
     for (std::int32_t c = 0; c < columns_; ++c)
-        results_[static_cast<std::size_t>(c)] = std::int64_t{operand} * weights_[index(k, c)];
-    return results_.data();
+        sums_[static_cast<std::size_t>(c)] = std::int64_t{operand} * weights_[index(k, c)];
+    return sums_.data();
 }
 
 }  // namespace wagesim::rtl

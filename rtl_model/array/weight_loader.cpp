@@ -1,8 +1,12 @@
 // The weight loader: weight buffer -> the array's shadow registers.
 #include "array/weight_loader.h"
 
+#include <algorithm>
 #include <string>
 #include <variant>
+
+#include "array/multiplier.h"
+#include "array/weight_reader.h"
 
 namespace wagesim::rtl {
 
@@ -25,13 +29,12 @@ Work WeightLoader::execute(const Command& command, std::int64_t index, std::int6
     ArrayWeights::TileRegisters& shadow = weights_.load(start, start + work.busy);
     shadow.rows = load->rows;
     shadow.columns = load->columns;
-    for (std::int32_t column = 0; column < load->columns; ++column) {
-        const std::uint8_t* const from =
-            memories_.weights.read(load->address + column * load->column_stride, load->rows);
-        for (std::int32_t row = 0; row < load->rows; ++row)
-            shadow.weights[static_cast<std::size_t>(row * weights_.columns() + column)] =
-                static_cast<std::int8_t>(from[row]);
-    }
+    shadow.bits = multiplier_bits(load->weights.bytes, load->weights.flags);
+    const std::vector<std::int16_t> tile =
+        read_weights(memories_, load->weights, load->rows, load->columns);
+    for (std::int32_t row = 0; row < load->rows; ++row)
+        std::copy_n(tile.begin() + row * load->columns, load->columns,
+                    shadow.weights.begin() + row * weights_.columns());
     if (steps) stepped_->registers().load(shadow);
     return work;
 }

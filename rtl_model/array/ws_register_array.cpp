@@ -1,10 +1,12 @@
 // The weight-stationary array at register fidelity.
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <optional>
 #include <vector>
 
-#include "array/pixel_cursor.h"
+#include "array/multiplier.h"
+#include "array/operand_rows.h"
 #include "array/register_array.h"
 #include "array/ws_registers.h"
 #include "vector/bank_ports.h"
@@ -14,23 +16,20 @@ namespace {
 
 /// A GEMM whose rows enter, or are on their way.
 struct Stream {
-    Stream(std::int64_t cycle, const Command& command, std::int64_t place, Buffer& activations)
+    Stream(std::int64_t cycle, const Command& command, std::int64_t place, Memories& memories)
         : start(cycle),
           index(place),
           gemm(std::get<Gemm>(command.operands)),
-          rows(command.box.pixels()),
-          feeder(gemm, activations),
-          pixels(command.box) {}
+          operands(command, memories) {}
 
     const std::int64_t start;
     const std::int64_t index;  // of the command in the program
     const Gemm& gemm;
-    const std::int64_t rows;
+    OperandRows operands;
     std::int64_t cycles_per_row = 1;
     std::int64_t entered = 0, left = 0;  // rows
-    OperandFeeder feeder;
-    PixelCursor pixels;
-    std::vector<std::int64_t> bias;  // empty: none
+    bool is_wide = false;                // its sums need more than 32 bits
+    std::vector<std::int64_t> bias;      // empty: none
 
     std::int64_t entry(std::int64_t row) const { return start + (row + 1) * cycles_per_row - 1; }
 };
@@ -49,7 +48,7 @@ public:
                            trace::WaveKind::signed_wire)),
           valid_(pe_register("valid", 1, trace::WaveKind::wire)),
           swap_(pe_register("swap", 1, trace::WaveKind::wire)),
-          bits_(static_cast<std::size_t>(columns_)) {}
+          values_(static_cast<std::size_t>(columns_)) {}
 
     bool is_shown() const {
         for (const ElementWaves* waves : {&a_, &weight_, &next_weight_, &sum_, &valid_, &swap_})
@@ -57,19 +56,18 @@ public:
         return shows_accumulators();
     }
 
-    template <class Sum>
-    void take_row(int r, const WsRegisters<Sum>& registers) {
+    void take_row(int r, const WsRegisters& registers) {
         a_.take(r, registers.a(r), changes);
         weight_.take(r, registers.weight(r), changes);
         next_weight_.take(r, registers.next_weight(r), changes);
-        sum_.take(r, registers.sum(r), changes);
-        const auto take_bits = [&](ElementWaves& waves, auto bit) {
+        const auto take = [&](ElementWaves& waves, auto value) {
             if (!waves.shows_row(r)) return;
-            for (int c = 0; c < columns_; ++c) bits_[static_cast<std::size_t>(c)] = bit(c) ? 1 : 0;
-            waves.take(r, bits_.data(), changes);
+            for (int c = 0; c < columns_; ++c) values_[static_cast<std::size_t>(c)] = value(c);
+            waves.take(r, values_.data(), changes);
         };
-        take_bits(valid_, [&](int c) { return registers.valid(r, c); });
-        take_bits(swap_, [&](int c) { return registers.swap_bit(r, c); });
+        take(sum_, [&](int c) { return registers.sum(r, c); });
+        take(valid_, [&](int c) { return registers.valid(r, c) ? 1 : 0; });
+        take(swap_, [&](int c) { return registers.swap_bit(r, c) ? 1 : 0; });
     }
 
 private:
@@ -84,10 +82,9 @@ private:
 
     const int columns_;
     ElementWaves a_, weight_, next_weight_, sum_, valid_, swap_;
-    std::vector<std::uint8_t> bits_;
+    std::vector<std::int64_t> values_;
 };
 
-template <class Sum>
 class WsRegisterArray : public RegisterArray {
 public:
     WsRegisterArray(const MachineConfig& config, Memories& memories, Waves* waves,
@@ -104,18 +101,23 @@ public:
 
     void load(const ArrayWeights::TileRegisters& tile) override {
         loading_ = tile.weights;
+        loading_bits_ = tile.bits;
         rows_to_load_ = config_.array_rows;
     }
 
     void multiply(const Command& command, std::int64_t index, const std::int64_t* bias) override {
         registers_.swap();
-        Stream& stream =
-            streams_.emplace_back(registers_.now(), command, index, memories_.activations);
+        Stream& stream = streams_.emplace_back(registers_.now(), command, index, memories_);
         stream.cycles_per_row =
             std::max<std::int64_t>(1, ceil_divide(std::int64_t{stream.gemm.k} * stream.gemm.bytes,
                                                   config_.bank_bytes_per_cycle));
         if (bias != nullptr) stream.bias.assign(bias, bias + stream.gemm.columns);
         std::fill(operands_.begin(), operands_.end(), 0);  // those beyond k stay 0
+        const int operand_bits = multiplier_bits(stream.gemm.bytes, stream.gemm.flags);
+        stream.is_wide = config_.array_rows * largest_product(operand_bits, loading_bits_) >
+                         std::numeric_limits<std::int32_t>::max();
+        registers_.set_wide(std::any_of(streams_.begin(), streams_.end(),
+                                        [](const Stream& other) { return other.is_wide; }));
     }
 
     void advance(std::int64_t cycle) override {
@@ -161,11 +163,11 @@ private:
         }
         if (!streams_.empty()) {
             Stream& stream = streams_.back();  // the one before it has entered
-            for (; stream.entered < stream.rows; ++stream.entered) {
+            for (; stream.entered < stream.operands.count(); ++stream.entered) {
                 const std::int64_t entry = stream.entry(stream.entered);
                 if (entry >= begin + cycles) break;
                 memories_.actor = {stream.index, entry};
-                stream.pixels.fetch(stream.feeder, operands_.data());
+                std::copy_n(stream.operands.next(), stream.gemm.k, operands_.begin());
                 registers_.enter(entry, operands_.data());
             }
         }
@@ -189,16 +191,17 @@ private:
                                        !stream.gemm.accumulate,
                                        stream.bias.empty() ? nullptr : stream.bias.data());
         if (waves_) waves_->take_accumulator_row(row);
-        if (++stream.left == stream.rows) streams_.pop_front();
+        if (++stream.left == stream.operands.count()) streams_.pop_front();
     }
 
     const MachineConfig config_;
-    WsRegisters<Sum> registers_;
+    WsRegisters registers_;
     std::vector<std::int16_t> loading_;  // the tile that WLOAD brings
+    int loading_bits_ = 8;               // of its weights
     int rows_to_load_ = 0;
     std::deque<Stream> streams_;
     std::vector<std::int16_t> operands_;
-    std::vector<Sum> sums_;
+    std::vector<std::int64_t> sums_;
     std::optional<WsWaves> waves_;
 };
 
@@ -207,9 +210,7 @@ private:
 std::unique_ptr<RegisterArray> make_ws_register_array(const MachineConfig& config,
                                                       Memories& memories, Waves* waves,
                                                       const PortWidths& widths) {
-    if (config.array_rows <= narrow_rows)
-        return std::make_unique<WsRegisterArray<std::int32_t>>(config, memories, waves, widths);
-    return std::make_unique<WsRegisterArray<std::int64_t>>(config, memories, waves, widths);
+    return std::make_unique<WsRegisterArray>(config, memories, waves, widths);
 }
 
 }  // namespace wagesim::rtl

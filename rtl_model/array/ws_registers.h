@@ -11,9 +11,7 @@
 
 namespace wagesim::rtl {
 
-/// Every PE register in every cycle. `Sum` holds operand bits + weight bits + log2(rows) (int32 or
-/// int64).
-template <class Sum>
+/// Every PE register in every cycle.
 class WsRegisters {
 public:
     /// Most cycles of one advance().
@@ -35,6 +33,8 @@ public:
         operands_.enter(cycle, operands);
         wavefront_.enter(cycle);
     }
+    /// Sums in 64 bits from now on, or in 32 (then no sum on its way may need more).
+    void set_wide(bool wide);
     void advance(int cycles);
     /// Where nothing is on its way through the array and nothing enters before `cycle`.
     void idle_until(std::int64_t cycle);
@@ -44,15 +44,18 @@ public:
     bool has_output(std::int64_t cycle) const {
         return wavefront_.entered(cycle - (rows_ + columns_ - 1));
     }
-    void output(std::int64_t cycle, Sum* sums) const;
+    void output(std::int64_t cycle, std::int64_t* sums) const;
 
     std::int64_t pe_operations() const { return wavefront_.pe_operations(); }
 
-    // PE (row, 0)'s registers in the present cycle, those of the other columns behind it.
+    // PE registers in the present cycle. a, weights: those of the row's other columns lie behind.
     const std::int32_t* a(int row) const { return operands_.at(row, now_ - 1); }
     const std::int32_t* weight(int row) const { return weight_.data() + row * lanes_; }
     const std::int32_t* next_weight(int row) const { return next_weight_.data() + row * lanes_; }
-    const Sum* sum(int row) const { return sum_.data() + row * lanes_; }
+    std::int64_t sum(int row, int column) const {
+        const auto pe = static_cast<std::size_t>(row * lanes_ + column);
+        return wide_sum_.empty() ? narrow_sum_[pe] : wide_sum_[pe];
+    }
     bool valid(int row, int column) const { return wavefront_.entered(now_ - 1 - row - column); }
     bool swap_bit(int row, int column) const { return now_ - 1 - row - column == swap_; }
 
@@ -70,9 +73,10 @@ private:
     OperandLines operands_;
     Wavefront wavefront_;
     std::vector<std::int32_t> weight_, next_weight_;
-    std::vector<Sum> sum_;
-    std::vector<Sum> bottom_;        // `sum` of the last row, by cycle: the deskew registers
-    std::int64_t bottom_first_ = 0;  // the cycle of its first row
+    std::vector<std::int32_t> narrow_sum_;  // the sums, where wide_sum_ is empty
+    std::vector<std::int64_t> wide_sum_;
+    std::vector<std::int64_t> bottom_;  // sums of the last row, by cycle: the deskew registers
+    std::int64_t bottom_first_ = 0;     // the cycle of its first row
 };
 
 }  // namespace wagesim::rtl

@@ -4,6 +4,7 @@
 #include "buffer/accumulators.h"
 #include "buffer/buffer.h"
 #include "wagesim/network/datapath.h"
+#include "wagesim/program/command.h"
 
 namespace wagesim::rtl {
 
@@ -26,6 +27,7 @@ struct Memories {
 
     Buffer weights, activations, parameters;
     Accumulators accumulators;
+    StepRegisters step;   ///< as the host wrote them
     mutable Actor actor;  ///< who touches them, or the Dram, at the moment
 };
 

@@ -3,103 +3,124 @@
 #include <string>
 
 #include "vector/bank_ports.h"
+#include "vector/bit_plane.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
 #include "wagesim/arith/quantize.h"
+#include "wagesim/arith/requantizer.h"
 #include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
 namespace {
 
-constexpr int y_bytes = 4;
-
 /// x = factor * source + offset per channel, exact, as codes of `frac` fraction bits.
 struct Affine {
-    std::vector<std::int64_t> factor, offset;
-    int product_shift = 0, offset_shift = 0;
+    std::vector<Wide> factor, offset;
     int frac = 0;
+    int bits = 0;  ///< of the widest x, and of relu6's 6.0
 };
 
 Affine affine_of(const Machinery& machinery, const Act& operation, std::int64_t channels) {
     Affine affine;
-    if (operation.kind == Act::Kind::plain) {
-        affine.factor.assign(static_cast<std::size_t>(channels), 1);
-        affine.offset.assign(static_cast<std::size_t>(channels), 0);
-        affine.frac = operation.source.frac;
-        return affine;
+    std::vector<std::int64_t> factor(static_cast<std::size_t>(channels), 1);
+    std::vector<std::int64_t> offset(static_cast<std::size_t>(channels), 0);
+    int product_frac = operation.source.frac, offset_frac = product_frac;
+    if (operation.kind != Act::Kind::plain) {
+        const bool folded = operation.kind == Act::Kind::fold;
+        const auto read = [&](std::int64_t address, const Format& format) {
+            return read_codes(machinery.memories.parameters, address, channels,
+                              folded ? 8 : bytes_of(format.bits), format.is_signed);
+        };
+        factor = read(operation.gamma_address, operation.gamma.format);
+        offset = read(operation.beta_address, operation.beta.format);
+        product_frac = operation.gamma.format.frac + operation.source.frac;
+        offset_frac = operation.beta.format.frac;
     }
-    const bool folded = operation.kind == Act::Kind::fold;
-    Buffer& parameters = machinery.memories.parameters;
-    const auto read = [&](std::int64_t address, const Format& format) {
-        return read_codes(parameters, address, channels, folded ? 8 : bytes_of(format.bits),
-                          format.is_signed);
-    };
-    affine.factor = read(operation.gamma_address, operation.gamma.format);
-    affine.offset = read(operation.beta_address, operation.beta.format);
-    const int product_frac = operation.gamma.format.frac + operation.source.frac;
-    const int offset_frac = operation.beta.format.frac;
     affine.frac = std::max(product_frac, offset_frac);
-    affine.product_shift = affine.frac - product_frac;
-    affine.offset_shift = affine.frac - offset_frac;
+    arith::UnsignedWide factors = 0, offsets = 0;
+    for (std::size_t c = 0; c < factor.size(); ++c) {
+        affine.factor.push_back(factor[c] * (Wide{1} << (affine.frac - product_frac)));
+        affine.offset.push_back(offset[c] * (Wide{1} << (affine.frac - offset_frac)));
+        factors |= arith::magnitude(affine.factor.back());
+        offsets |= arith::magnitude(affine.offset.back());
+    }
+    const int product = arith::bit_length(factors) + width_of(operation.source);
+    affine.bits = std::max({product, arith::bit_length(offsets) + 1, affine.frac + 3}) + 1;
     return affine;
 }
 
-template <class Code>
-Code clip(Code x, Clip rule, Code six) {
-    if (rule == Clip::none) return x;
-    const Code positive = std::max<Code>(x, 0);
-    return rule == Clip::relu6 ? std::min<Code>(positive, six) : positive;
-}
-
-/// True where 64 bits hold every x of sources of `bytes` bytes, and the 6.0 of relu6.
-bool fits_64_bits(const Affine& affine, int bytes) {
-    arith::UnsignedWide factor = 0, offset = 0;
-    for (const std::int64_t code : affine.factor) factor |= arith::magnitude(code);
-    for (const std::int64_t code : affine.offset) offset |= arith::magnitude(code);
-    const int product = arith::bit_length(factor) + 8 * bytes + affine.product_shift;
-    const int sum = std::max(product, arith::bit_length(offset) + affine.offset_shift) + 1;
-    return std::max(sum, affine.frac + 3) < 63;
-}
-
-/// What leaves the lanes: x where it is shown, and the destination's codes in place of the
-/// source's.
+/// What leaves the lanes: x where it is shown, the mask where there is one, and the destination's
+/// codes in place of the source's.
 struct Lanes {
-    std::vector<std::int64_t> codes, x_codes;
-    Clips x_clips, a_clips;
+    Codes codes;
+    std::int64_t* x_codes = nullptr;
+    std::uint8_t* mask = nullptr;
+    Counts x_counts, a_counts;
 };
 
-/// `Code` holds every x.
-template <class Code>
-void work_lanes(const Act& operation, const Affine& affine, std::int64_t pixels, Lanes& lanes) {
-    const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
-    const bool show_x = !lanes.x_codes.empty();
-    const Code six = operation.clip == Clip::relu6 ? Code{3} << (affine.frac + 1) : Code{0};
-    const Code product_unit = Code{1} << affine.product_shift;
-    const Code offset_unit = Code{1} << affine.offset_shift;
-    auto& codes = lanes.codes;
-    std::size_t i = 0;
-    for (std::int64_t p = 0; p < pixels; ++p) {
-        for (std::size_t c = 0; c < affine.factor.size(); ++c, ++i) {
-            const Code product = Code{affine.factor[c]} * codes[i];
-            Code x = product * product_unit + Code{affine.offset[c]} * offset_unit;
-            if (registered) {
-                const arith::Clipped<Code> fitted =
-                    arith::fit(x, operation.x.format, operation.x.overflow);
-                lanes.x_clips.count(fitted.clipped, operation.x.overflow);
-                x = fitted.value;
-            }
-            if (show_x) lanes.x_codes[i] = static_cast<std::int64_t>(x);
-            const Code clipped = clip(x, operation.clip, six);
-            if (operation.quantize) {
-                const arith::Quantized a = arith::requantize(clipped, affine.frac, operation.a);
-                lanes.a_clips.count(a.clipped, operation.a.overflow);
-                codes[i] = a.code;
-            } else {
-                codes[i] = static_cast<std::int64_t>(clipped);
-            }
+/// `Code` holds every x. `fit` puts it into its register, `quantize` makes A of it.
+template <class Code, class Fit, class Quantize>
+void work_lanes(const Act& operation, const Affine& affine, Lanes& lanes, Fit fit,
+                Quantize quantize) {
+    const std::vector<Code> factor(affine.factor.begin(), affine.factor.end());
+    const std::vector<Code> offset(affine.offset.begin(), affine.offset.end());
+    // An error passes where lowest < x <= highest.
+    const Code most = Code{1} << (8 * sizeof(Code) - 2);
+    const Code lowest = operation.clip == Clip::none ? -most : Code{0};
+    const Code highest = operation.clip == Clip::relu6 ? Code{3} << (affine.frac + 1) : most;
+    std::int64_t x_clipped = 0, a_clipped = 0;
+    std::int64_t* code = lanes.codes.data();
+    std::int64_t* x_code = lanes.x_codes;
+    std::uint8_t* mask = lanes.mask;
+    for (const std::int64_t* const end = lanes.codes.end(); code != end;) {
+        for (std::size_t c = 0; c < factor.size(); ++c) {
+            const arith::Clipped<Code> x = fit(factor[c] * *code + offset[c]);
+            const Code clipped = std::min(std::max(x.value, lowest), highest);
+            const arith::Quantized a = quantize(clipped);
+            x_clipped += x.clipped ? 1 : 0;
+            a_clipped += a.clipped ? 1 : 0;
+            if (x_code != nullptr) *x_code++ = static_cast<std::int64_t>(x.value);
+            if (mask != nullptr)
+                *mask++ = static_cast<std::uint8_t>((x.value > lowest) & (x.value <= highest) &
+                                                    !(a.clipped & operation.masks_overflow));
+            *code++ = a.code;
         }
     }
+    lanes.x_counts.add_clipped(x_clipped, operation.x.overflow);
+    lanes.a_counts.add_clipped(a_clipped, operation.a.overflow);
+}
+
+/// Where 64 bits hold every x and no x can leave its register.
+bool work_narrow_lanes(const Act& operation, const Affine& affine, Lanes& lanes) {
+    const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
+    if (affine.bits > arith::most_narrow_bits ||
+        (registered && affine.bits > operation.x.format.bits))
+        return false;
+    const auto fit = [](std::int64_t x) { return arith::Clipped<std::int64_t>{x, false}; };
+    if (!operation.quantize) {
+        work_lanes<std::int64_t>(operation, affine, lanes, fit, [](std::int64_t x) {
+            return arith::Quantized{x, false};
+        });
+        return true;
+    }
+    const arith::Requantizer quantize(affine.frac, operation.a, affine.bits);
+    if (!quantize.fits()) return false;
+    work_lanes<std::int64_t>(operation, affine, lanes, fit, quantize);
+    return true;
+}
+
+void work_wide_lanes(const Act& operation, const Affine& affine, Lanes& lanes) {
+    work_lanes<Wide>(
+        operation, affine, lanes,
+        [&](Wide x) {
+            if (operation.kind != Act::Kind::affine) return arith::Clipped<Wide>{x, false};
+            return arith::fit(x, operation.x.format, operation.x.overflow);
+        },
+        [&](Wide x) {
+            if (!operation.quantize) return arith::Quantized{static_cast<std::int64_t>(x), false};
+            return arith::requantize(x, affine.frac, operation.a);
+        });
 }
 
 }  // namespace
@@ -109,13 +130,13 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
     BankPorts ports(machinery.config);
     ports.move(operation.source, box);
     ports.move(operation.destination, box);
+    ports.move(operation.mask, box);
     const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
                     machinery.config.vector_depth_cycles, -1};
     const Moment moment = issue.first_element(work);
 
     const Affine affine = affine_of(machinery, operation, box.c);
     const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
-    const bool show_x = registered && operation.show_x;
     if (registered && operation.x.format.frac != affine.frac)
         throw MachineError("x2's register has frac " + std::to_string(operation.x.format.frac) +
                            ", the sum " + std::to_string(affine.frac));
@@ -123,23 +144,24 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
         throw MachineError("relu6 needs 6.0, which frac " + std::to_string(affine.frac) +
                            " does not have");
 
-    Lanes lanes;
-    lanes.codes = read_source(machinery, operation.source, box, moment);
+    Lanes lanes{read_source(machinery, operation.source, box, moment), nullptr, nullptr, {}, {}};
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, lanes.codes);
-    lanes.x_codes.resize(show_x ? lanes.codes.size() : 0);
-    const bool from_sums = operation.source.space == Space::accumulators;
-    if (fits_64_bits(affine, from_sums ? y_bytes : operation.source.bytes))
-        work_lanes<std::int64_t>(operation, affine, box.pixels(), lanes);
-    else
-        work_lanes<Wide>(operation, affine, box.pixels(), lanes);
+    const bool show_x = registered && operation.show_x && machinery.watch.probe != nullptr;
+    Codes x_codes = machinery.pool.take(show_x ? box.size() : 0);
+    if (show_x) lanes.x_codes = x_codes.data();
+    std::vector<std::uint8_t> mask(operation.mask.exists() ? static_cast<std::size_t>(box.size())
+                                                           : 0);
+    if (operation.mask.exists()) lanes.mask = mask.data();
+    if (!work_narrow_lanes(operation, affine, lanes)) work_wide_lanes(operation, affine, lanes);
     show_lanes(machinery, issue, work, LaneWaves::out, operation.source, lanes.codes);
     if (show_x)
-        show(machinery, moment, operation.x_qp, box, operation.x.format, lanes.x_codes.data(),
-             lanes.x_clips);
+        show(machinery, moment, operation.x_qp, box, operation.x.format, x_codes.data(),
+             lanes.x_counts);
     if (operation.quantize)
         show(machinery, moment, operation.a_qp, box, operation.a.format, lanes.codes.data(),
-             lanes.a_clips);
-    write_tile(machinery.memories, operation.destination, box, lanes.codes);
+             lanes.a_counts);
+    write_tile(machinery, operation.destination, box, lanes.codes);
+    if (operation.mask.exists()) write_plane(machinery.memories, operation.mask, box, mask);
     return work;
 }
 

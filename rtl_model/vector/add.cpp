@@ -4,10 +4,28 @@
 
 #include "vector/bank_ports.h"
 #include "vector/operations.h"
+#include "vector/quantize_codes.h"
 #include "vector/tile_view.h"
-#include "wagesim/arith/quantize.h"
+#include "wagesim/arith/requantizer.h"
+#include "wagesim/arith/saturate.h"
 
 namespace wagesim::rtl {
+namespace {
+
+/// a * a_unit + b * b_unit, fitted to the stream's register, in place of a. Returns how many did
+/// not fit. `Code` holds every sum.
+template <class Code, class Fit>
+std::int64_t add_codes(Codes& a, const Codes& b, Code a_unit, Code b_unit, Fit fit) {
+    std::int64_t clipped = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const auto sum = fit(a[i] * a_unit + b[i] * b_unit);
+        clipped += sum.clipped ? 1 : 0;
+        a[i] = sum.code;
+    }
+    return clipped;
+}
+
+}  // namespace
 
 Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
     const Box& box = issue.command.box;
@@ -27,34 +45,36 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
     if (stream.format.frac != frac)
         throw MachineError("the stream's register has frac " + std::to_string(stream.format.frac) +
                            ", the sum " + std::to_string(frac));
-    const Wide a_unit = Wide{1} << (frac - operation.a.frac);
-    const Wide b_unit = Wide{1} << (frac - operation.b.frac);
+    const int a_shift = frac - operation.a.frac, b_shift = frac - operation.b.frac;
+    const int bits = std::max(width_of(operation.a) + a_shift, width_of(operation.b) + b_shift) + 1;
 
-    const std::vector<std::int64_t> a = read_source(machinery, operation.a, box, moment);
-    const std::vector<std::int64_t> b = read_source(machinery, operation.b, box, moment);
-    show_lanes(machinery, issue, work, LaneWaves::in, slower, a);
+    Codes sums = read_source(machinery, operation.a, box, moment);
+    const Codes b = read_source(machinery, operation.b, box, moment);
+    show_lanes(machinery, issue, work, LaneWaves::in, slower, sums);
     show_lanes(machinery, issue, work, LaneWaves::in_2, slower, b);
-    std::vector<std::int64_t> sums(a.size());
-    Clips stream_clips;
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-        const Wide exact = a[i] * a_unit + b[i] * b_unit;
-        const arith::Clipped<Wide> sum = arith::fit(exact, stream.format, stream.overflow);
-        stream_clips.count(sum.clipped, stream.overflow);
-        sums[i] = static_cast<std::int64_t>(sum.value);
-    }
-    show(machinery, moment, operation.stream_qp, box, stream.format, sums.data(), stream_clips);
+    Counts stream_counts;
+    const bool narrow =
+        bits <= arith::most_narrow_bits && stream.format.bits <= arith::most_narrow_bits;
+    stream_counts.add_clipped(
+        narrow ? add_codes(sums, b, std::int64_t{1} << a_shift, std::int64_t{1} << b_shift,
+                           arith::Fitter(stream.format, stream.overflow))
+               : add_codes(
+                     sums, b, Wide{1} << a_shift, Wide{1} << b_shift,
+                     [&](Wide exact) {
+                         const auto sum = arith::fit(exact, stream.format, stream.overflow);
+                         return arith::Quantized{static_cast<std::int64_t>(sum.value), sum.clipped};
+                     }),
+        stream.overflow);
+    show(machinery, moment, operation.stream_qp, box, stream.format, sums.data(), stream_counts);
     if (operation.quantize) {
         const Quantizer& quantizer = operation.a_quantizer;
-        Clips clips;
-        for (std::int64_t& code : sums) {
-            const arith::Quantized quantized = arith::requantize(code, frac, quantizer);
-            clips.count(quantized.clipped, quantizer.overflow);
-            code = quantized.code;
-        }
-        show(machinery, moment, operation.a_qp, box, quantizer.format, sums.data(), clips);
+        Counts counts =
+            quantize_codes(sums.data(), sums.size(), frac, quantizer, stream.format.bits);
+        counts.underflows = 0;  // they are counted for errors only
+        show(machinery, moment, operation.a_qp, box, quantizer.format, sums.data(), counts);
     }
     show_lanes(machinery, issue, work, LaneWaves::out, slower, sums);
-    write_tile(machinery.memories, operation.destination, box, sums);
+    write_tile(machinery, operation.destination, box, sums);
     return work;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "buffer/buffer.h"
+#include "control/extent.h"
 #include "vector/tile_view.h"
 
 namespace wagesim::rtl {
@@ -24,10 +25,15 @@ void BankPorts::move(Space space, std::int64_t address, std::int64_t extent, std
     bytes_[static_cast<std::size_t>(bank)] += bytes;
 }
 
-void BankPorts::move(const TileView& view, const Box& box) {
-    const std::int64_t extent = (box.n - 1) * view.stride_n + (box.h - 1) * view.stride_h +
-                                (box.w - 1) * view.stride_w + std::int64_t{box.c} * view.bytes;
-    move(view.space, view.address, extent, box.size() * view.bytes);
+void BankPorts::move(const TileView& view, const Box& box, std::int64_t times) {
+    const Extent extent = extent_of(view, box);
+    move(view.space, extent.first, extent.bytes, port_bytes(view, box) * times);
+}
+
+void BankPorts::move(const BitPlane& plane, const Box& box, std::int64_t times) {
+    if (!plane.exists()) return;
+    const Extent extent = extent_of(plane, box);
+    move(plane.space, extent.first, extent.bytes, port_bytes(plane, box) * times);
 }
 
 std::int64_t BankPorts::cycles() const {
@@ -39,8 +45,7 @@ std::int64_t BankPorts::cycles() const {
 
 std::int64_t beats(const MachineConfig& config, const TileView& view, const Box& box) {
     if (view.space == Space::accumulators)
-        return box.pixels() * rows_per_pixel(view, box) *
-               ceil_divide(view.channels_per_row, config.vector_lanes);
+        return rows_of(view, box) * ceil_divide(view.channels_per_row, config.vector_lanes);
     return box.pixels() * ceil_divide(box.c, config.vector_lanes);
 }
 

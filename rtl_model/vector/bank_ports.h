@@ -18,8 +18,9 @@ public:
     /// than the activations have ports of their own and count nothing. Throws MachineError if the
     /// bytes do not lie in one bank.
     void move(Space space, std::int64_t address, std::int64_t extent, std::int64_t bytes);
-    /// A tile whose every element is moved once.
-    void move(const TileView& view, const Box& box);
+    /// A tile, or the bits beside it, whose every element is moved so many times.
+    void move(const TileView& view, const Box& box, std::int64_t times = 1);
+    void move(const BitPlane& plane, const Box& box, std::int64_t times = 1);
 
     /// Cycles until the busiest port is done.
     std::int64_t cycles() const;

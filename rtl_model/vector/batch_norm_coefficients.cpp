@@ -47,7 +47,7 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
         for (const std::int64_t s : sigma)
             factors.push_back(over_sigma(1, s, sigma_format.frac, frac));
         show(machinery, moment, {layer, Qp::inv}, box, Format{mantissa_bits + frac, frac, false, 0},
-             factors.data(), Clips{});
+             factors.data(), Counts{});
         write_codes(parameters, operation.out_address, factors, 8, true);
         return work;
     }
@@ -65,7 +65,7 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
     const int product_frac = factor_frac + operation.mu.format.frac;
     const int frac = std::max(product_frac, operation.beta.format.frac);
     std::vector<std::int64_t> offsets;
-    Clips offset_clips;
+    Counts offset_counts;
     for (std::size_t c = 0; c < sigma.size(); ++c) {
         // gamma's code: its frac is in factor_frac.
         const std::int64_t factor =
@@ -74,15 +74,15 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
         const Wide shifted_beta = beta[c] * (Wide{1} << (frac - operation.beta.format.frac));
         const arith::Quantized offset =
             arith::requantize(shifted_beta - product, frac, operation.fold_b);
-        offset_clips.count(offset.clipped, operation.fold_b.overflow);
+        offset_counts.count(offset.clipped, operation.fold_b.overflow);
         factors.push_back(factor);
         offsets.push_back(offset.code);
     }
     const int factor_bits = operation.gamma.format.bits + mantissa_bits + sigma_format.bits;
     show(machinery, moment, {layer, Qp::fold_a}, box, Format{factor_bits, factor_frac, true, 0},
-         factors.data(), Clips{});
+         factors.data(), Counts{});
     show(machinery, moment, {layer, Qp::fold_b}, box, operation.fold_b.format, offsets.data(),
-         offset_clips);
+         offset_counts);
     write_codes(parameters, operation.out_address, factors, 8, true);
     write_codes(parameters, operation.out_b_address, offsets, 8, true);
     return work;

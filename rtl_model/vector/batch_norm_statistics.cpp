@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "vector/channel_vector.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/statistics.h"
@@ -11,17 +12,6 @@
 
 namespace wagesim::rtl {
 namespace {
-
-/// One channel vector on its way to a quantisation point.
-struct ChannelVector {
-    std::vector<std::int64_t> codes;
-    Clips clips;
-
-    void take(const arith::Quantized& quantized, Overflow overflow) {
-        clips.count(quantized.clipped, overflow);
-        codes.push_back(quantized.code);
-    }
-};
 
 /// numerator * 2^up / denominator with two bits beyond the quotient: the last is set if anything
 /// is left, so that one rounding of the result is the rounding of the exact quotient. A serial
@@ -140,10 +130,10 @@ Work batch_norm_statistics(const Machinery& machinery, const Issue& issue,
 
     const auto show_vector = [&](Qp qp, const Quantizer& quantizer, const ChannelVector& vector) {
         show(machinery, moment, {issue.command.layer, qp}, box, quantizer.format,
-             vector.codes.data(), vector.clips);
+             vector.codes.data(), vector.counts);
     };
     show(machinery, moment, {issue.command.layer, Qp::S}, box,
-         Format{sum_bits, operation.source_frac, true, 0}, sums.data(), Clips{});
+         Format{sum_bits, operation.source_frac, true, 0}, sums.data(), Counts{});
     show_wide(machinery, moment, {issue.command.layer, Qp::SS}, box,
               Format{sum_of_squares_bits, 2 * operation.source_frac, false, 0},
               sums_of_squares.data());

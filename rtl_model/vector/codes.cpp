@@ -1,42 +1,73 @@
 // Integer codes as little-endian bytes of a buffer.
 #include "vector/codes.h"
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <type_traits>
 
 namespace wagesim::rtl {
 namespace {
 
-template <int bytes>
-void decode_width(const std::uint8_t* from, std::int64_t count, bool is_signed, std::int64_t* to) {
-    constexpr int unused = 64 - 8 * bytes;
-    for (std::int64_t i = 0; i < count; ++i) {
-        std::uint64_t raw = 0;
-        for (int byte = 0; byte < bytes; ++byte)
-            raw |= std::uint64_t{from[i * bytes + byte]} << (8 * byte);
-        to[i] = is_signed ? static_cast<std::int64_t>(raw << unused) >> unused
-                          : static_cast<std::int64_t>(raw);
-    }
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the host loads codes as they lie");
+
+template <class Piece>
+Piece piece_at(const std::uint8_t* from) {
+    Piece piece;
+    std::memcpy(&piece, from, sizeof piece);
+    return piece;
+}
+template <class Piece>
+void put_piece(std::int64_t code, std::uint8_t* to) {
+    const auto piece = static_cast<Piece>(code);
+    std::memcpy(to, &piece, sizeof piece);
+}
+
+/// In pieces of 8, 4, 2 and 1 bytes; only the last one has a sign.
+template <int bytes, bool is_signed>
+std::int64_t load(const std::uint8_t* from) {
+    constexpr int piece = bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
+    using Unsigned = std::conditional_t<
+        piece == 8, std::uint64_t,
+        std::conditional_t<piece == 4, std::uint32_t,
+                           std::conditional_t<piece == 2, std::uint16_t, std::uint8_t>>>;
+    if constexpr (piece < bytes)
+        return static_cast<std::int64_t>(piece_at<Unsigned>(from)) |
+               load<bytes - piece, is_signed>(from + piece) * (std::int64_t{1} << (8 * piece));
+    else if constexpr (is_signed)
+        return static_cast<std::make_signed_t<Unsigned>>(piece_at<Unsigned>(from));
+    else
+        return static_cast<std::int64_t>(piece_at<Unsigned>(from));
 }
 
 template <int bytes>
+void store(std::int64_t code, std::uint8_t* to) {
+    if constexpr (bytes >= 8) {
+        put_piece<std::uint64_t>(code, to);
+    } else if constexpr (bytes >= 4) {
+        put_piece<std::uint32_t>(code, to);
+        if constexpr (bytes > 4) store<bytes - 4>(code >> 32, to + 4);
+    } else if constexpr (bytes >= 2) {
+        put_piece<std::uint16_t>(code, to);
+        if constexpr (bytes > 2) store<1>(code >> 16, to + 2);
+    } else {
+        *to = static_cast<std::uint8_t>(code);
+    }
+}
+
+/// Codes beyond `bytes` bytes leave something above the width when the lowest one is moved to 0.
+template <int bytes>
 bool encode_width(const std::int64_t* from, std::int64_t count, bool is_signed, std::uint8_t* to) {
     constexpr int bits = 8 * bytes;
-    std::int64_t low = INT64_MIN, high = INT64_MAX;
-    if constexpr (bits < 64) {
-        low = is_signed ? -(std::int64_t{1} << (bits - 1)) : 0;
-        high = is_signed ? (std::int64_t{1} << (bits - 1)) - 1 : (std::int64_t{1} << bits) - 1;
-    } else if (!is_signed) {
-        low = 0;
-    }
-    bool fits = true;
+    std::uint64_t beyond = 0;
+    const std::uint64_t lowest = is_signed ? std::uint64_t{1} << (bits - 1) : 0;
     for (std::int64_t i = 0; i < count; ++i) {
-        fits = fits && from[i] >= low && from[i] <= high;
-        const auto raw = static_cast<std::uint64_t>(from[i]);
-        for (int byte = 0; byte < bytes; ++byte)
-            to[i * bytes + byte] = static_cast<std::uint8_t>(raw >> (8 * byte));
+        if constexpr (bits < 64) beyond |= (static_cast<std::uint64_t>(from[i]) + lowest) >> bits;
+        store<bytes>(from[i], to + i * bytes);
     }
-    return fits;
+    if constexpr (bits == 64)
+        return is_signed || std::all_of(from, from + count, [](auto code) { return code >= 0; });
+    return beyond == 0;
 }
 
 /// Calls f(integral_constant<int, bytes>).
@@ -68,7 +99,12 @@ auto with_width(int bytes, Function f) {
 
 void decode(const std::uint8_t* from, std::int64_t count, int bytes, bool is_signed,
             std::int64_t* to) {
-    with_width(bytes, [&](auto width) { decode_width<width>(from, count, is_signed, to); });
+    with_width(bytes, [&](auto width) {
+        if (is_signed)
+            for (std::int64_t i = 0; i < count; ++i) to[i] = load<width, true>(from + i * width);
+        else
+            for (std::int64_t i = 0; i < count; ++i) to[i] = load<width, false>(from + i * width);
+    });
 }
 
 void encode(const std::int64_t* from, std::int64_t count, int bytes, bool is_signed,

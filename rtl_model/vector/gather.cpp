@@ -15,8 +15,7 @@ Work gather(const Machinery& machinery, const Issue& issue, const Gather& operat
     ports.move(operation.source, box);
     const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
                     machinery.config.vector_depth_cycles, -1};
-    const std::vector<std::int64_t> codes =
-        read_source(machinery, operation.source, box, issue.first_element(work));
+    const Codes codes = read_source(machinery, operation.source, box, issue.first_element(work));
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
     add_statistics(machinery.memories.parameters, operation.statistics_address, codes, box.c);
     return work;

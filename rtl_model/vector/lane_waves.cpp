@@ -24,8 +24,8 @@ void LaneWaves::put(Port port, std::int64_t lane, std::int64_t beat, std::int64_
     sink_.change(ids_[static_cast<std::size_t>(port * lanes_ + lane)], cycle, code);
 }
 
-void LaneWaves::show(Port port, const Box& box, const TileView& view,
-                     const std::vector<std::int64_t>& codes, const Work& work, std::int64_t start) {
+void LaneWaves::show(Port port, const Box& box, const TileView& view, const std::int64_t* code,
+                     const Work& work, std::int64_t start) {
     if (!sink_.shows(start, start + work.busy + work.latency)) return;
     // The accumulators come row by row, each with some of the channels of one pixel.
     const std::int64_t channels_per_row =
@@ -33,7 +33,6 @@ void LaneWaves::show(Port port, const Box& box, const TileView& view,
     const std::int64_t beats_per_row = ceil_divide(channels_per_row, lanes_);
     const std::int64_t pixels = box.pixels();
     const std::int64_t beats = ceil_divide(box.c, channels_per_row) * pixels * beats_per_row;
-    auto code = codes.begin();
     for (std::int64_t p = 0; p < pixels; ++p)
         for (std::int64_t c = 0; c < box.c; ++c, ++code) {
             const std::int64_t row = c / channels_per_row * pixels + p,
@@ -43,13 +42,11 @@ void LaneWaves::show(Port port, const Box& box, const TileView& view,
         }
 }
 
-void LaneWaves::show_windows(Port port, const Box& box, std::int64_t taps,
-                             const std::vector<std::int64_t>& codes, const Work& work,
-                             std::int64_t start) {
+void LaneWaves::show_windows(Port port, const Box& box, std::int64_t taps, const std::int64_t* code,
+                             const Work& work, std::int64_t start) {
     if (!sink_.shows(start, start + work.busy + work.latency)) return;
     const std::int64_t beats_per_tap = ceil_divide(box.c, lanes_), pixels = box.pixels();
     const std::int64_t beats = pixels * taps * beats_per_tap;
-    auto code = codes.begin();
     for (std::int64_t p = 0; p < pixels; ++p)
         for (std::int64_t tap = port == out ? taps - 1 : 0; tap < taps; ++tap)
             for (std::int64_t c = 0; c < box.c; ++c, ++code)

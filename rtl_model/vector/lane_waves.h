@@ -22,12 +22,12 @@ public:
     enum Port { in, in_2, out };
     /// The codes of a tile (pixels x channels), each of which passes a lane once. `view`: of the
     /// tile that sets the beats.
-    void show(Port port, const Box& box, const TileView& view,
-              const std::vector<std::int64_t>& codes, const Work& work, std::int64_t start);
+    void show(Port port, const Box& box, const TileView& view, const std::int64_t* codes,
+              const Work& work, std::int64_t start);
     /// The same for windows: `codes` has, pixel by pixel, one set of channels for each of `taps`;
     /// only the last one leaves.
-    void show_windows(Port port, const Box& box, std::int64_t taps,
-                      const std::vector<std::int64_t>& codes, const Work& work, std::int64_t start);
+    void show_windows(Port port, const Box& box, std::int64_t taps, const std::int64_t* codes,
+                      const Work& work, std::int64_t start);
 
 private:
     void put(Port port, std::int64_t lane, std::int64_t beat, std::int64_t beats, std::int64_t code,

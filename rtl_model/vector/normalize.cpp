@@ -3,10 +3,11 @@
 #include <string>
 
 #include "vector/bank_ports.h"
+#include "vector/channel_quotient.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
-#include "wagesim/arith/quantize.h"
+#include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
 namespace {
@@ -22,6 +23,46 @@ Work duration(const MachineConfig& config, const Box& box, const NormalizeCmd& o
     return {std::max(cycles, ports.cycles()), config.vector_depth_cycles + quotient + 2, -1};
 }
 
+/// y * y_unit - mean[c], at the finer frac of y and mu.
+struct Centring {
+    std::vector<Wide> mean;
+    Wide y_unit = 1;
+    int frac = 0;
+    int bits = 0;  ///< of the widest result
+};
+
+Centring centring_of(const NormalizeCmd& operation, const std::vector<std::int64_t>& mu) {
+    Centring centring;
+    const int y_frac = operation.source.frac, mu_frac = operation.mu.format.frac;
+    centring.frac = std::max(y_frac, mu_frac);
+    centring.y_unit = Wide{1} << (centring.frac - y_frac);
+    arith::UnsignedWide means = 0;
+    for (const std::int64_t code : mu) {
+        centring.mean.push_back(Wide{code} * (Wide{1} << (centring.frac - mu_frac)));
+        means |= arith::magnitude(centring.mean.back());
+    }
+    centring.bits = std::max(width_of(operation.source) + centring.frac - y_frac,
+                             arith::bit_length(means) + 1) +
+                    1;
+    return centring;
+}
+
+/// Codes to quotients, in place. Returns how many were clipped. `Code` holds what is centred.
+template <class Code, class Quotient>
+std::int64_t divide_codes(Codes& codes, const Centring& centring, Quotient quotient) {
+    const std::vector<Code> mean(centring.mean.begin(), centring.mean.end());
+    const auto unit = static_cast<Code>(centring.y_unit);
+    std::int64_t clipped = 0;
+    for (std::int64_t* code = codes.begin(); code != codes.end();) {
+        for (std::size_t c = 0; c < mean.size(); ++c, ++code) {
+            const arith::Quantized xhat = quotient(c, *code * unit - mean[c]);
+            clipped += xhat.clipped ? 1 : 0;
+            *code = xhat.code;
+        }
+    }
+    return clipped;
+}
+
 }  // namespace
 
 Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCmd& operation) {
@@ -30,48 +71,25 @@ Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCm
     const Moment moment = issue.first_element(work);
 
     Buffer& parameters = machinery.memories.parameters;
-    const std::vector<std::int64_t> mu =
-        read_codes(parameters, operation.mu_address, box.c, 4, operation.mu.format.is_signed);
-    const std::vector<std::int64_t> divisor =
-        operation.inverse ? read_codes(parameters, operation.sigma_address, box.c, 8, true)
-                          : read_codes(parameters, operation.sigma_address, box.c, 4,
-                                       operation.sigma.format.is_signed);
-
-    for (const std::int64_t sigma : divisor)
-        if (!operation.inverse && sigma < 0) throw MachineError("NORMALIZE: a negative sigma");
-
     const Quantizer& xhat = operation.xhat;
-    const int source_frac = operation.source.frac;
-    const int mu_frac = operation.mu.format.frac;
-    const int frac = std::max(source_frac, mu_frac);
-    const int y_shift = frac - source_frac;
-    const int mu_shift = frac - mu_frac;
-    // The quotient of the codes has frac - sigma.frac fraction bits.
-    const int up = xhat.format.frac - (frac - operation.sigma.format.frac);
-    const int numerator_shift = std::max(up, 0);
-    const int divisor_shift = std::max(-up, 0);
+    const Centring centring = centring_of(
+        operation,
+        read_codes(parameters, operation.mu_address, box.c, 4, operation.mu.format.is_signed));
+    const ChannelQuotient quotient(
+        parameters, {operation.sigma_address, operation.inverse, operation.sigma.format}, box.c,
+        centring.frac, centring.bits, xhat);
 
-    std::vector<std::int64_t> codes = read_source(machinery, operation.source, box, moment);
+    Codes codes = read_source(machinery, operation.source, box, moment);
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
-    Clips clips;
-    auto element = codes.begin();
-    for (std::int64_t p = 0; p < box.pixels(); ++p) {
-        for (std::size_t c = 0; c < mu.size(); ++c, ++element) {
-            const Wide centred =
-                Wide{*element} * (Wide{1} << y_shift) - Wide{mu[c]} * (Wide{1} << mu_shift);
-            // eps: one code of sigma, so the divisor is never 0.
-            const arith::Quantized quotient =
-                operation.inverse ? arith::requantize(centred * divisor[c],
-                                                      frac + operation.sigma.format.bits, xhat)
-                                  : arith::divide_to(centred * (Wide{1} << numerator_shift),
-                                                     Wide{divisor[c] + 1} << divisor_shift, xhat);
-            clips.count(quotient.clipped, xhat.overflow);
-            *element = quotient.code;
-        }
-    }
+    Counts counts;
+    counts.add_clipped(quotient.with([&](auto zero, auto divide) {
+        return divide_codes<decltype(zero)>(codes, centring, divide);
+    }),
+                       xhat.overflow);
     show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
-    show(machinery, moment, {issue.command.layer, Qp::xhat}, box, xhat.format, codes.data(), clips);
-    write_tile(machinery.memories, operation.destination, box, codes);
+    show(machinery, moment, {issue.command.layer, Qp::xhat}, box, xhat.format, codes.data(),
+         counts);
+    write_tile(machinery, operation.destination, box, codes);
     return work;
 }
 

@@ -24,10 +24,9 @@ struct Issue {
 
 /// Every element of a tile passes a lane once.
 inline void show_lanes(const Machinery& machinery, const Issue& issue, const Work& work,
-                       LaneWaves::Port port, const TileView& view,
-                       const std::vector<std::int64_t>& codes) {
+                       LaneWaves::Port port, const TileView& view, const Codes& codes) {
     if (machinery.lanes != nullptr)
-        machinery.lanes->show(port, issue.command.box, view, codes, work, issue.start);
+        machinery.lanes->show(port, issue.command.box, view, codes.data(), work, issue.start);
 }
 
 Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCmd& operation);
@@ -39,5 +38,14 @@ Work clear(const Machinery& machinery, const Issue& issue, const Clear& operatio
 Work batch_norm_statistics(const Machinery& machinery, const Issue& issue, const BnStat& operation);
 Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
                              const BnCoef& operation);
+Work softmax(const Machinery& machinery, const Issue& issue, const Softmax& operation);
+Work exponent(const Machinery& machinery, const Issue& issue, const Exponent& operation);
+Work shift_quantize(const Machinery& machinery, const Issue& issue, const ShiftQuantize& operation);
+Work flag_quantize(const Machinery& machinery, const Issue& issue, const FlagQuantize& operation);
+Work pool_back(const Machinery& machinery, const Issue& issue, const PoolBack& operation);
+Work reduce(const Machinery& machinery, const Issue& issue, const Reduce& operation);
+Work batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBack& operation);
+Work batch_norm_error(const Machinery& machinery, const Issue& issue, const BnError& operation);
+Work fork(const Machinery& machinery, const Issue& issue, const Fork& operation);
 
 }  // namespace wagesim::rtl

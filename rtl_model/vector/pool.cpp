@@ -3,6 +3,7 @@
 #include <string>
 
 #include "vector/bank_ports.h"
+#include "vector/bit_plane.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
 #include "wagesim/arith/quantize.h"
@@ -25,8 +26,7 @@ Span span_of(std::int32_t out0, std::int32_t outs, std::int32_t stride, std::int
 /// What passes the lanes: tap by tap of every window; padding as 0. `covered` holds image rows from
 /// rows.first and columns from columns.first.
 std::vector<std::int64_t> window_codes(const Pool& operation, const Box& box, const Box& covered,
-                                       const Span& rows, const Span& columns,
-                                       const std::vector<std::int64_t>& codes) {
+                                       const Span& rows, const Span& columns, const Codes& codes) {
     std::vector<std::int64_t> windows;
     for (std::int64_t p = 0; p < box.pixels(); ++p) {
         const std::int64_t n = p / (box.w * box.h);
@@ -46,6 +46,16 @@ std::vector<std::int64_t> window_codes(const Pool& operation, const Box& box, co
         }
     }
     return windows;
+}
+
+/// The larger of each channel's code in `window` and `from`; where it is `from`'s, `place` won.
+void keep_larger(const std::int64_t* from, std::uint8_t place, std::int32_t channels,
+                 std::int64_t* window, std::uint8_t* winners) {
+    for (std::int32_t c = 0; c < channels; ++c) {
+        const bool wins = from[c] > window[c];
+        window[c] = wins ? from[c] : window[c];
+        winners[c] = wins ? place : winners[c];
+    }
 }
 
 }  // namespace
@@ -79,6 +89,7 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
     BankPorts ports(config);
     ports.move(source.space, source.address, extent, area * box.size() * source.bytes);
     ports.move(operation.destination, box);
+    ports.move(operation.index, box);
     const Work work{
         std::max(area * box.pixels() * ceil_divide(box.c, config.vector_lanes), ports.cycles()),
         config.vector_depth_cycles, -1};
@@ -89,55 +100,68 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
     if (!operation.average && up != 0)
         throw MachineError("POOL: a maximum keeps its codes' frac " + std::to_string(source.frac) +
                            ", asked for " + std::to_string(quantizer.format.frac));
+    if (operation.index.exists() && (area - 1) >> operation.index.bits != 0)
+        throw MachineError("POOL: a place in " + std::to_string(area) + " does not fit " +
+                           std::to_string(operation.index.bits) + " bits");
     const Wide sum_unit = Wide{1} << std::max(up, 0);
     const Wide divisor = Wide{area} << std::max(-up, 0);
 
-    const std::vector<std::int64_t> codes = read_tile(machinery.memories, source, covered);
-    std::vector<std::int64_t> out(static_cast<std::size_t>(box.size()));
-    std::vector<std::int64_t> window(static_cast<std::size_t>(box.c));
-    Clips clips;
-    auto result = out.begin();
+    const Codes codes = read_tile(machinery, source, covered);
+    Codes out = machinery.pool.take(box.size());
+    std::vector<std::uint8_t> index(operation.index.exists() ? static_cast<std::size_t>(box.size())
+                                                             : 0);
+    Counts counts;
+    std::int64_t* window = out.data();
+    std::vector<std::uint8_t> winners(static_cast<std::size_t>(box.c));
     for (std::int32_t n = 0; n < box.n; ++n) {
         for (std::int32_t oh = box.h0; oh < box.h0 + box.h; ++oh) {
-            for (std::int32_t ow = box.w0; ow < box.w0 + box.w; ++ow) {
+            for (std::int32_t ow = box.w0; ow < box.w0 + box.w; ++ow, window += box.c) {
                 // Padding never wins; in an average it counts as zeros.
-                std::fill(window.begin(), window.end(), operation.average ? 0 : INT64_MIN);
+                std::fill(window, window + box.c, operation.average ? 0 : INT64_MIN);
                 const std::int32_t top = oh * operation.stride_y - operation.padding_h;
                 const std::int32_t left = ow * operation.stride_x - operation.padding_w;
                 const std::int32_t ih_end = std::min(top + operation.kernel_h, rows.end);
                 const std::int32_t iw_end = std::min(left + operation.kernel_w, columns.end);
+                if (!operation.average &&
+                    (std::max(top, 0) >= ih_end || std::max(left, 0) >= iw_end))
+                    throw MachineError("POOL: a maximum over padding only");
                 for (std::int32_t ih = std::max(top, 0); ih < ih_end; ++ih) {
                     for (std::int32_t iw = std::max(left, 0); iw < iw_end; ++iw) {
                         const std::int64_t pixel =
                             (std::int64_t{n} * covered.h + (ih - rows.first)) * covered.w +
                             (iw - columns.first);
                         const std::int64_t* const from = codes.data() + pixel * box.c;
-                        for (std::size_t c = 0; c < window.size(); ++c)
-                            window[c] = operation.average ? window[c] + from[c]
-                                                          : std::max(window[c], from[c]);
+                        const auto place = static_cast<std::uint8_t>(
+                            (ih - top) * operation.kernel_w + (iw - left));
+                        if (operation.average)
+                            for (std::int32_t c = 0; c < box.c; ++c) window[c] += from[c];
+                        else
+                            keep_larger(from, place, box.c, window, winners.data());
                     }
                 }
-                if (!operation.average &&
-                    (std::max(top, 0) >= ih_end || std::max(left, 0) >= iw_end))
-                    throw MachineError("POOL: a maximum over padding only");
-                for (const std::int64_t value : window) {
-                    const arith::Quantized pooled =
-                        operation.average ? arith::divide_to(value * sum_unit, divisor, quantizer)
-                                          : arith::Quantized{value, false};
-                    clips.count(pooled.clipped, quantizer.overflow);
-                    *result++ = pooled.code;
+                if (operation.average) {
+                    for (std::int32_t c = 0; c < box.c; ++c) {
+                        const arith::Quantized average =
+                            arith::divide_to(window[c] * sum_unit, divisor, quantizer);
+                        counts.count(average.clipped, quantizer.overflow);
+                        window[c] = average.code;
+                    }
                 }
+                if (!index.empty())
+                    std::copy(winners.begin(), winners.end(),
+                              index.begin() + (window - out.data()));
             }
         }
     }
     if (machinery.lanes != nullptr) {
-        machinery.lanes->show_windows(LaneWaves::in, box, area,
-                                      window_codes(operation, box, covered, rows, columns, codes),
-                                      work, issue.start);
-        machinery.lanes->show_windows(LaneWaves::out, box, area, out, work, issue.start);
+        machinery.lanes->show_windows(
+            LaneWaves::in, box, area,
+            window_codes(operation, box, covered, rows, columns, codes).data(), work, issue.start);
+        machinery.lanes->show_windows(LaneWaves::out, box, area, out.data(), work, issue.start);
     }
-    show(machinery, moment, operation.qp, box, quantizer.format, out.data(), clips);
-    write_tile(machinery.memories, operation.destination, box, out);
+    show(machinery, moment, operation.qp, box, quantizer.format, out.data(), counts);
+    write_tile(machinery, operation.destination, box, out);
+    if (operation.index.exists()) write_plane(machinery.memories, operation.index, box, index);
     return work;
 }
 

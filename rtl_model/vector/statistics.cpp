@@ -1,6 +1,8 @@
 // Sums and sums of squares of a batch norm's channels, as they lie in the parameter RAM.
 #include "vector/statistics.h"
 
+#include <vector>
+
 #include "wagesim/arith/saturate.h"
 
 namespace wagesim::rtl {
@@ -29,8 +31,8 @@ ChannelStatistics read_statistics(Buffer& parameters, std::int64_t address) {
     return {arith::wrap(sum, sum_bits, true), sum_of_squares};
 }
 
-void add_statistics(Buffer& parameters, std::int64_t address,
-                    const std::vector<std::int64_t>& codes, std::int64_t channels) {
+void add_statistics(Buffer& parameters, std::int64_t address, const Codes& codes,
+                    std::int64_t channels) {
     std::vector<ChannelStatistics> added(static_cast<std::size_t>(channels));
     for (std::size_t i = 0; i < codes.size();) {
         for (ChannelStatistics& channel : added) {

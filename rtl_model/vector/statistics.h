@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "buffer/buffer.h"
+#include "vector/code_pool.h"
 #include "wagesim/tensor/tensor.h"
 
 namespace wagesim::rtl {
@@ -23,7 +23,7 @@ struct ChannelStatistics {
 ChannelStatistics read_statistics(Buffer& parameters, std::int64_t address);
 
 /// Adds `codes` (pixels x channels, channels fastest) to the channels' statistics.
-void add_statistics(Buffer& parameters, std::int64_t address,
-                    const std::vector<std::int64_t>& codes, std::int64_t channels);
+void add_statistics(Buffer& parameters, std::int64_t address, const Codes& codes,
+                    std::int64_t channels);
 
 }  // namespace wagesim::rtl

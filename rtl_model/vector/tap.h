@@ -5,6 +5,7 @@
 
 #include "buffer/memories.h"
 #include "control/executor.h"
+#include "vector/code_pool.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/program/probe.h"
 
@@ -17,6 +18,7 @@ struct Machinery {
     MachineConfig config;
     Memories& memories;
     Watch& watch;
+    CodePool& pool;
     LaneWaves* lanes = nullptr;  ///< vector unit; null: nobody watches its lanes
 };
 
@@ -26,18 +28,24 @@ struct Moment {
     std::int64_t cycle = 0;
 };
 
-/// Codes that a register changed because they did not fit.
-struct Clips {
-    std::int64_t saturations = 0, wraps = 0;
+/// Codes that did not become what they stand for.
+struct Counts {
+    std::int64_t saturations = 0, wraps = 0;  ///< changed because they did not fit
+    std::int64_t underflows = 0;              ///< became 0
+    std::int64_t align_rounded = 0;           ///< lost bits on the way to a common unit
 
     void count(bool clipped, Overflow overflow) {
         (overflow == Overflow::wrap ? wraps : saturations) += clipped ? 1 : 0;
+    }
+    /// So many codes at once.
+    void add_clipped(std::int64_t codes, Overflow overflow) {
+        (overflow == Overflow::wrap ? wraps : saturations) += codes;
     }
 };
 
 /// Points without a layer are not shown. `first`: as in Tap.
 inline void show(const Machinery& machinery, const Moment& moment, const QpId& qp, const Box& box,
-                 const Format& format, const std::int64_t* codes, const Clips& clips,
+                 const Format& format, const std::int64_t* codes, const Counts& counts,
                  std::int64_t first = -1, const Wide* wide = nullptr) {
     if (machinery.watch.probe == nullptr || qp.layer < 0) return;
     Tap tap;
@@ -49,14 +57,22 @@ inline void show(const Machinery& machinery, const Moment& moment, const QpId& q
     tap.first = first;
     tap.cycle = moment.cycle;
     tap.command = moment.command;
-    tap.saturations = clips.saturations;
-    tap.wraps = clips.wraps;
+    tap.saturations = counts.saturations;
+    tap.wraps = counts.wraps;
+    tap.underflows = counts.underflows;
+    tap.align_rounded = counts.align_rounded;
     machinery.watch.probe->on_tap(tap);
 }
 
 inline void show_wide(const Machinery& machinery, const Moment& moment, const QpId& qp,
                       const Box& box, const Format& format, const Wide* codes) {
-    show(machinery, moment, qp, box, format, nullptr, Clips{}, -1, codes);
+    show(machinery, moment, qp, box, format, nullptr, Counts{}, -1, codes);
+}
+
+/// The format of codes with a tensor's exponent.
+inline Format with_exponent(Format format, int exponent) {
+    format.exponent = exponent;
+    return format;
 }
 
 /// The box of a vector over the channels of `box`.

@@ -3,22 +3,19 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
+#include "control/extent.h"
 #include "vector/codes.h"
+#include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
 namespace {
 
-struct Tile {
-    std::vector<std::int64_t> codes;
-    Clips clips;
-};
-
-/// Calls f(address, elements) for every contiguous run of a tile, in n, h, w, c order: the
-/// channels of a pixel, or whole rows and images where they follow each other without a gap.
+/// Calls f(address, elements) for every contiguous run of a tile whose channels lie side by side,
+/// in n, h, w, c order: the channels of a pixel, or whole rows and images where they follow each
+/// other without a gap.
 template <class Function>
-void for_each_run(const TileView& view, const Box& box, Function f) {
+void for_each_run_of_pixels(const TileView& view, const Box& box, Function f) {
     std::int64_t elements = box.c;
     std::int64_t w = box.w, h = box.h, n = box.n;
     const auto merge = [&](std::int64_t& count, std::int64_t stride) {
@@ -35,30 +32,75 @@ void for_each_run(const TileView& view, const Box& box, Function f) {
                   elements);
 }
 
-/// y of a tile: the low 32 bits of its sums. A sum that left its accumulator, or that y does not
-/// hold, counts as clipped.
-Tile read_accumulators(const Machinery& machinery, const TileView& view, const Box& box) {
+/// The same where they are flattened: every element is a run.
+template <class Function>
+void for_each_element(const TileView& view, const Box& box, Function f) {
+    for (std::int64_t in = 0; in < box.n; ++in)
+        for (std::int64_t ih = 0; ih < box.h; ++ih)
+            for (std::int64_t iw = 0; iw < box.w; ++iw) {
+                const std::int64_t pixel =
+                    view.address + in * view.stride_n + ih * view.stride_h + iw * view.stride_w;
+                for (std::int64_t c = 0; c < box.c; ++c) {
+                    const std::int64_t row = (box.c0 + c) / view.flat_w;
+                    f(pixel + row / view.flat_h * view.bytes + row % view.flat_h * view.stride_h +
+                          (box.c0 + c) % view.flat_w * view.stride_w,
+                      1);
+                }
+            }
+}
+
+template <class Function>
+void for_each_run(const TileView& view, const Box& box, Function f) {
+    if (view.flat_w == 0)
+        for_each_run_of_pixels(view, box, f);
+    else
+        for_each_element(view, box, f);
+}
+
+/// Calls f(row, columns, first element, distance of elements) for every accumulator row of a tile.
+template <class Function>
+void for_each_row(const TileView& view, const Box& box, Function f) {
+    if (view.turned) {
+        const std::int64_t rows = accumulator_rows_of(view, box);
+        for (std::int64_t row = 0; row < rows; ++row) f(view.address + row, box.n, row, rows);
+        return;
+    }
+    const std::int64_t pixels = box.pixels();
+    for (std::int64_t c0 = 0; c0 < box.c; c0 += view.channels_per_row)
+        for (std::int64_t p = 0; p < pixels; ++p)
+            f(view.address + c0 / view.channels_per_row * pixels + p,
+              std::min<std::int64_t>(view.channels_per_row, box.c - c0), p * box.c + c0, 1);
+}
+
+/// The low bits of a tile's sums. A sum that left its accumulator, or that they do not hold, counts
+/// as clipped.
+Codes read_accumulators(const Machinery& machinery, const TileView& view, const Box& box,
+                        Counts& counts) {
+    if (view.bits < 1 || view.bits > 64)
+        throw MachineError("accumulators: a tile of " + std::to_string(view.bits) + " bits");
     Accumulators& accumulators = machinery.memories.accumulators;
     const bool wrapping = machinery.config.accumulator_overflow == Overflow::wrap;
-    Tile tile;
-    tile.codes.resize(static_cast<std::size_t>(box.size()));
-    const std::int64_t pixels = box.pixels();
-    for (std::int64_t c0 = 0; c0 < box.c; c0 += view.channels_per_row) {
-        const std::int64_t columns = std::min<std::int64_t>(view.channels_per_row, box.c - c0);
-        const std::int64_t first_row = view.address + c0 / view.channels_per_row * pixels;
-        for (std::int64_t p = 0; p < pixels; ++p) {
-            const std::int64_t* const sums = accumulators.read_row(first_row + p, columns);
-            const std::uint8_t* const overflowed = accumulators.overflowed_row(first_row + p);
-            std::int64_t* const y = tile.codes.data() + p * box.c + c0;
-            for (std::int64_t column = 0; column < columns; ++column) {
-                y[column] = static_cast<std::int32_t>(sums[column]);
-                const bool marked = overflowed[column] != 0;
-                tile.clips.wraps += (marked && wrapping) || y[column] != sums[column] ? 1 : 0;
-                tile.clips.saturations += marked && !wrapping ? 1 : 0;
+    const int unused = 64 - view.bits;
+    Codes codes = machinery.pool.take(box.size());
+    std::int64_t lost_or_marked = 0, lost = 0, marked = 0;
+    for_each_row(
+        view, box,
+        [&](std::int64_t row, std::int64_t columns, std::int64_t first, std::int64_t distance) {
+            const std::int64_t* const sums = accumulators.read_row(row, columns);
+            const std::uint8_t* const overflowed = accumulators.overflowed_row(row);
+            std::int64_t* kept = codes.data() + first;
+            for (std::int64_t column = 0; column < columns; ++column, kept += distance) {
+                const auto raised = static_cast<std::uint64_t>(sums[column]) << unused;
+                *kept = static_cast<std::int64_t>(raised) >> unused;
+                const int is_lost = *kept != sums[column] ? 1 : 0;
+                lost += is_lost;
+                marked += overflowed[column];
+                lost_or_marked += is_lost | overflowed[column];
             }
-        }
-    }
-    return tile;
+        });
+    counts.wraps = wrapping ? lost_or_marked : lost;
+    counts.saturations = wrapping ? 0 : marked;
+    return codes;
 }
 
 }  // namespace
@@ -78,16 +120,23 @@ Buffer& buffer_of(Memories& memories, Space space) {
     throw MachineError("no port to " + std::string(to_string(space)) + " here");
 }
 
-std::int64_t rows_per_pixel(const TileView& view, const Box& box) {
-    if (view.channels_per_row < 1)
+std::int64_t rows_of(const TileView& view, const Box& box) {
+    if (view.channels_per_row < 1 && !view.turned)
         throw MachineError("accumulators: a tile of " + std::to_string(view.channels_per_row) +
                            " channels per row");
-    return (box.c + view.channels_per_row - 1) / view.channels_per_row;
+    return accumulator_rows_of(view, box);
 }
 
-std::vector<std::int64_t> read_tile(Memories& memories, const TileView& view, const Box& box) {
-    std::vector<std::int64_t> codes(static_cast<std::size_t>(box.size()));
-    Buffer& buffer = buffer_of(memories, view.space);
+int width_of(const TileView& view, const Codes& codes) {
+    if (width_of(view) < 64) return width_of(view);
+    std::uint64_t all = 0;
+    for (const std::int64_t code : codes) all |= static_cast<std::uint64_t>(code ^ (code >> 63));
+    return arith::bit_length(all) + 1;
+}
+
+Codes read_tile(const Machinery& machinery, const TileView& view, const Box& box) {
+    Codes codes = machinery.pool.take(box.size());
+    Buffer& buffer = buffer_of(machinery.memories, view.space);
     std::int64_t* out = codes.data();
     for_each_run(view, box, [&](std::int64_t address, std::int64_t elements) {
         decode(buffer.read(address, elements * view.bytes), elements, view.bytes, view.is_signed,
@@ -97,9 +146,9 @@ std::vector<std::int64_t> read_tile(Memories& memories, const TileView& view, co
     return codes;
 }
 
-void write_tile(Memories& memories, const TileView& view, const Box& box,
-                const std::vector<std::int64_t>& codes) {
-    Buffer& buffer = buffer_of(memories, view.space);
+void write_tile(const Machinery& machinery, const TileView& view, const Box& box,
+                const Codes& codes) {
+    Buffer& buffer = buffer_of(machinery.memories, view.space);
     const std::int64_t* from = codes.data();
     for_each_run(view, box, [&](std::int64_t address, std::int64_t elements) {
         encode(from, elements, view.bytes, view.is_signed,
@@ -108,13 +157,14 @@ void write_tile(Memories& memories, const TileView& view, const Box& box,
     });
 }
 
-std::vector<std::int64_t> read_source(const Machinery& machinery, const TileView& view,
-                                      const Box& box, const Moment& moment) {
-    if (view.space != Space::accumulators) return read_tile(machinery.memories, view, box);
-    Tile tile = read_accumulators(machinery, view, box);
-    show(machinery, moment, view.qp, box, Format{32, view.frac, true, 0}, tile.codes.data(),
-         tile.clips);
-    return std::move(tile.codes);
+Codes read_source(const Machinery& machinery, const TileView& view, const Box& box,
+                  const Moment& moment, int exponent) {
+    if (view.space != Space::accumulators) return read_tile(machinery, view, box);
+    Counts counts;
+    Codes codes = read_accumulators(machinery, view, box, counts);
+    show(machinery, moment, view.qp, box, Format{view.bits, view.frac, true, exponent},
+         codes.data(), counts);
+    return codes;
 }
 
 }  // namespace wagesim::rtl

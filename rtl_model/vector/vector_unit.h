@@ -1,4 +1,4 @@
-// The vector unit: batch norm, activation, residual add, pooling.
+// The vector unit: batch norm, activation, residual add, pooling, loss, and all their errors.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace wagesim::rtl {
 
-/// Executes NORMALIZE, ACT, ADD, POOL, GATHER, CLEAR, BN_STAT and BN_COEF, one at a time.
+/// Executes its commands (operations.h), one at a time.
 class VectorUnit : public Executor {
 public:
     VectorUnit(const MachineConfig& config, Memories& memories, Watch& watch);
@@ -16,6 +16,7 @@ public:
     Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
 
 private:
+    CodePool pool_;
     std::optional<LaneWaves> lanes_;  // as far as the wave shows them
     Machinery machinery_;
 };

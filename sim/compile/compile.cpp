@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "compile/backward.h"
 #include "compile/lowering.h"
 #include "wagesim/error.h"
 
@@ -66,6 +67,23 @@ void check_machine(const Job& job) {
             std::to_string(machine.activation_buffer_bytes));
 }
 
+void lower_forward(const Job& job, const TensorPlans& plans, const std::vector<Planned>& passes,
+                   const DramLayout& dram, Emitter& emitter) {
+    for (const Planned& planned : passes) {
+        const bool multiplies = planned.pass.array_layer >= 0;
+        (multiplies ? lower_gemm_pass : lower_vector_pass)(job, plans, dram, planned.pass,
+                                                           planned.tiling, emitter);
+    }
+}
+
+Program finish(Emitter& emitter, const DramLayout& dram) {
+    Program program = emitter.take();
+    program.tensors = dram.tensors();
+    program.dram_bytes = dram.bytes();
+    check_tokens(program);
+    return program;
+}
+
 }  // namespace
 
 Program compile(const Network& network, const Datapath& datapath, std::int64_t batch,
@@ -75,19 +93,27 @@ Program compile(const Network& network, const Datapath& datapath, std::int64_t b
     const TensorPlans plans(job);
     std::vector<bool> stored;
     const std::vector<Planned> passes = plan_passes(job, plans, stored);
-    const DramLayout dram(job, plans, stored);
+    const DramLayout dram(job, plans, stored, {});
     Emitter emitter;
     if (prepare) lower_prologue(job, plans, dram, emitter);
-    for (const Planned& planned : passes) {
-        const bool multiplies = planned.pass.array_layer >= 0;
-        (multiplies ? lower_gemm_pass : lower_vector_pass)(job, plans, dram, planned.pass,
-                                                           planned.tiling, emitter);
-    }
-    Program program = emitter.take();
-    program.tensors = dram.tensors();
-    program.dram_bytes = dram.bytes();
-    check_tokens(program);
-    return program;
+    lower_forward(job, plans, passes, dram, emitter);
+    return finish(emitter, dram);
+}
+
+TrainingPrograms compile_training(const Network& network, const Datapath& datapath,
+                                  std::int64_t batch) {
+    const Job job{network, datapath, batch, BatchNorm::batch, true};
+    check_machine(job);
+    const TensorPlans plans(job);
+    const TrainingPlan training(job, plans);
+    std::vector<bool> stored;
+    const std::vector<Planned> passes = plan_passes(job, plans, stored);
+    const DramLayout dram(job, plans, stored, training.tensors());
+    Emitter prepare, step;
+    lower_prologue(job, plans, dram, prepare);
+    lower_forward(job, plans, passes, dram, step);
+    BackwardLowering(job, plans, training, dram, step).lower();
+    return {finish(prepare, dram), finish(step, dram)};
 }
 
 }  // namespace wagesim::compile

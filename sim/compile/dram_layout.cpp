@@ -12,7 +12,8 @@ constexpr std::int64_t alignment = 64;
 
 }  // namespace
 
-DramLayout::DramLayout(const Job& job, const TensorPlans& plans, const std::vector<bool>& stored)
+DramLayout::DramLayout(const Job& job, const TensorPlans& plans, const std::vector<bool>& stored,
+                       const std::vector<DramTensor>& more)
     : output_(stored.size()) {
     for (int producer = -1; producer < job.layer_count(); ++producer) {
         if (producer >= 0) add_parameters(job, plans, producer);
@@ -22,6 +23,7 @@ DramLayout::DramLayout(const Job& job, const TensorPlans& plans, const std::vect
         output_[slot] =
             add(plan.qp, plan.shape, plan.format, plan.bytes, MemoryOrder::nhwc, producer < 0);
     }
+    for (const DramTensor& tensor : more) add(tensor);
     if (bytes_ > job.datapath.machine.dram_bytes)
         throw InputError("network " + job.network.name + ": needs " + std::to_string(bytes_) +
                          " bytes of Dram with batch " + std::to_string(job.batch) +
@@ -34,14 +36,21 @@ std::size_t DramLayout::add(QpId qp, const Shape& shape, const Format& format, i
     tensor.qp = qp;
     tensor.shape = shape;
     tensor.format = format;
-    tensor.address = bytes_;
     tensor.bytes = bytes;
     tensor.order = order;
     tensor.from_host = from_host;
-    const std::int64_t size = shape.size() * bytes;
+    return add(tensor);
+}
+
+std::size_t DramLayout::add(DramTensor tensor) {
+    tensor.address = bytes_;
+    const Shape& shape = tensor.shape;
+    const std::int64_t size = tensor.plane_bits > 0 ? shape.n * shape.h * shape.w *
+                                                          plane_bytes(shape.c, tensor.plane_bits)
+                                                    : shape.size() * tensor.bytes;
     bytes_ += (size + alignment - 1) / alignment * alignment;
+    place_[{tensor.qp.layer, tensor.qp.qp, tensor.role}] = tensors_.size();
     tensors_.push_back(tensor);
-    place_[{qp.layer, qp.qp}] = tensors_.size() - 1;
     return tensors_.size() - 1;
 }
 
@@ -81,21 +90,24 @@ void DramLayout::add_parameters(const Job& job, const TensorPlans& plans, int in
 
 Transfer box_transfer(const DramTensor& tensor, const Box& box, std::int64_t buffer_address) {
     const Shape& shape = tensor.shape;
-    const std::int64_t element = tensor.bytes;
-    const std::int64_t dram_w = shape.c * element;
+    const bool is_plane = tensor.plane_bits > 0;
+    const auto bytes = [&](std::int64_t channels) {
+        return is_plane ? plane_bytes(channels, tensor.plane_bits) : channels * tensor.bytes;
+    };
+    const std::int64_t dram_w = bytes(shape.c);
     const std::int64_t dram_h = shape.w * dram_w;
     const std::int64_t dram_n = shape.h * dram_h;
-    const std::int64_t tile_w = box.c * element;
+    const std::int64_t tile_w = bytes(box.c);
     const std::int64_t tile_h = box.w * tile_w;
     const std::int64_t tile_n = box.h * tile_h;
     Transfer transfer;
     transfer.buffer = Space::activations;
     transfer.buffer_address = buffer_address;
     transfer.dram_address =
-        tensor.address + box.n0 * dram_n + box.h0 * dram_h + box.w0 * dram_w + box.c0 * element;
+        tensor.address + box.n0 * dram_n + box.h0 * dram_h + box.w0 * dram_w + bytes(box.c0);
     transfer.run_bytes = tile_w;
     transfer.counts = {box.n, box.h, box.w};
-    transfer.dram_strides = {dram_n, dram_h, dram_w};
+    transfer.dram_strides = {dram_n, box.step_h * dram_h, box.step_w * dram_w};
     transfer.buffer_strides = {tile_n, tile_h, tile_w};
     // Runs that follow each other without a gap are one.
     for (std::size_t i = transfer.counts.size(); i-- > 0;) {

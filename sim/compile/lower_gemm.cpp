@@ -255,8 +255,8 @@ private:
 
                 Gemm gemm = gemm_of(tile, place, c, k, k_size);
                 if (is_os()) {
-                    gemm.weight_address = piece.weights;
-                    gemm.weight_stride = chunk.k;
+                    gemm.weights.address = piece.weights;
+                    gemm.weights.column_stride = chunk.k;
                 } else {
                     load_weights(use, piece, gemm);
                     emitter_.give_at_swap(gemm, tokens::shadow_free);
@@ -276,8 +276,8 @@ private:
     /// ws: the WLOAD before a GEMM.
     void load_weights(std::size_t use, const Piece& piece, const Gemm& gemm) {
         WeightLoad weights;
-        weights.column_stride = chunks_[uses_[use].chunk].k;
-        weights.address = piece.weights;
+        weights.weights.column_stride = chunks_[uses_[use].chunk].k;
+        weights.weights.address = piece.weights;
         weights.rows = gemm.k;
         weights.columns = gemm.columns;
         Command load = emitter_.command(Unit::weight_loader, pass_.array_layer,

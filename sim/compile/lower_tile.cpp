@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compile/lowering.h"
+#include "compile/stream_pass.h"
 #include "compile/windows.h"
 
 namespace wagesim::compile {
@@ -238,6 +239,7 @@ Command PassLowering::act_command(const Step& step, const Tile& tile, int number
     act.clip = step.clip;
     act.quantize = step.quantize;
     act.a_qp = {step.layer, Qp::A};
+    act.masks_overflow = job_.datapath.training.masks_overflow;
     if (step.quantize) act.a = job_.at(step.layer, Qp::A);
     if (step.batch_norm >= 0) {
         const int index = step.batch_norm;
@@ -323,6 +325,9 @@ Command PassLowering::step_command(std::size_t tile, std::size_t s, const TileVi
             auto& operands = std::get<Act>(command.operands);
             operands.source = source;
             operands.destination = destination;
+            if (step.plane_bits > 0)
+                operands.mask =
+                    dense_plane(place.output_base + place.placement.planes[s], 1, t.box);
             return command;
         }
         case Step::Kind::add: {
@@ -339,6 +344,9 @@ Command PassLowering::step_command(std::size_t tile, std::size_t s, const TileVi
     auto& operands = std::get<Pool>(command.operands);
     operands.source = source;
     operands.destination = destination;
+    if (step.plane_bits > 0)
+        operands.index = dense_plane(place.output_base + place.placement.planes[s], step.plane_bits,
+                                     command.box);
     return command;
 }
 
@@ -407,24 +415,39 @@ void PassLowering::drain_tile(std::size_t tile) {
     emitter_.emit(std::move(command));
 }
 
+/// What is made for the next layers, and what is kept for the backward pass.
 void PassLowering::store_tile(std::size_t tile) {
     if (!pass_.stores) return;
     const Place place = place_of(tile);
-    const std::int64_t address =
-        place.output_base +
-        (pass_.drains() ? place.placement.drained : place.placement.results.back());
-    Command command =
-        emitter_.command(Unit::dma_write, pass_.result, tile_number(tile), tile_at(tile).out,
-                         box_transfer(dram_.output(pass_.result), tile_at(tile).out, address));
-    if (pass_.drains()) {
-        emitter_.wait(command, tokens::result_full_drain);
-        emitter_.give(command, tokens::result_free_drain);
-    } else {
-        emitter_.wait(command, tokens::result_full_vector);
-        const bool operands_first = pass_.array_layer >= 0 && has_operands();
-        emitter_.give(command, operands_first ? tokens::operand_free : tokens::result_free_vector);
+    const Tile& t = tile_at(tile);
+    std::vector<Command> stores;
+    const auto store = [&](int layer, const DramTensor& tensor, const Box& box,
+                           std::int64_t address) {
+        stores.push_back(emitter_.command(Unit::dma_write, layer, tile_number(tile), box,
+                                          box_transfer(tensor, box, place.output_base + address)));
+    };
+    for (std::size_t s = 0; s < pass_.steps.size(); ++s) {
+        const Step& step = pass_.steps[s];
+        const Box& box = pass_.pools_last && s + 1 == pass_.steps.size() ? t.out : t.box;
+        if (step.keeps_result)
+            store(step.layer, dram_.at(step.result.layer, step.result.qp), box,
+                  place.placement.results[s]);
+        if (step.plane_bits > 0)
+            store(step.layer, dram_.at(step.plane.layer, step.plane.qp, step.plane_role), box,
+                  place.placement.planes[s]);
     }
-    emitter_.emit(std::move(command));
+    store(pass_.result, dram_.output(pass_.result), t.out,
+          pass_.drains() ? place.placement.drained : place.placement.results.back());
+    if (pass_.drains()) {
+        emitter_.wait(stores.front(), tokens::result_full_drain);
+        emitter_.give(stores.back(), tokens::result_free_drain);
+    } else {
+        emitter_.wait(stores.front(), tokens::result_full_vector);
+        const bool operands_first = pass_.array_layer >= 0 && has_operands();
+        emitter_.give(stores.back(),
+                      operands_first ? tokens::operand_free : tokens::result_free_vector);
+    }
+    for (Command& command : stores) emitter_.emit(std::move(command));
 }
 
 }  // namespace wagesim::compile

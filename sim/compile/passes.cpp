@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "compile/training_plan.h"
+
 namespace wagesim::compile {
 namespace {
 
@@ -45,11 +47,24 @@ public:
         } else {
             step.kind = Step::Kind::pool;
         }
+        if (job_.training) add_plane(index, step);
         take_output(index, step);
         steps.push_back(step);
     }
 
 private:
+    void add_plane(int layer, Step& step) const {
+        if (has_mask(job_, layer)) {
+            step.plane_bits = 1;
+            step.plane = {layer, Qp::E1m};
+        } else if (job_.layer(layer).type == LayerType::max_pool &&
+                   job_.layer(layer).inputs[0] >= 0) {
+            step.plane_bits = index_bits(job_.layer(layer));
+            step.plane = {layer, Qp::pool_err};
+            step.plane_role = Role::index;
+        }
+    }
+
     void take_output(int producer, Step& step) const {
         const TensorPlan& plan = plans_.output(producer);
         step.result = plan.qp;
@@ -65,6 +80,7 @@ private:
         step.result = {index, Qp::xhat};
         step.format = job_.at(index, Qp::xhat).format;
         step.bytes = bytes_of(step.format);
+        step.keeps_result = job_.training;
         return step;
     }
 
@@ -75,6 +91,7 @@ private:
         step.layer = fused >= 0 ? fused : index;
         step.batch_norm = index;
         if (fused >= 0) step.clip = clip_of(job_.layer(fused));
+        if (job_.training) add_plane(step.layer, step);
         take_output(step.layer, step);
         step.quantize = step.result.qp == Qp::A;
         return step;
@@ -85,6 +102,11 @@ private:
 };
 
 }  // namespace
+
+bool Pass::has_planes() const {
+    return std::any_of(steps.begin(), steps.end(),
+                       [](const Step& step) { return step.plane_bits > 0; });
+}
 
 std::vector<int> statistics_readers(const Job& job, int producer) {
     std::vector<int> found;

@@ -128,11 +128,11 @@ void TensorPlans::plan_array_layer(const Job& job, int index) {
         throw InputError("layer " + layer.name + ": reads " + name_of(input.qp.qp) + " of " +
                          job.network.name_of(layer.inputs[0]) +
                          "; the array's operands are activations: put a relu between");
-    if (!input.format.is_signed || input.format.bits > 8)
+    if (!input.format.is_signed || input.format.bits > 16)
         throw InputError("layer " + layer.name + ": reads activations of " +
                          std::to_string(input.format.bits) +
                          (input.format.is_signed ? " bits, signed" : " bits, unsigned") +
-                         "; the array takes signed codes of at most 8 bits");
+                         "; the array takes signed codes of at most 16 bits");
     require_bits(job, index, Qp::Wq, 8, "the array's weights are bytes");
     if (!weight.format.is_signed)
         throw InputError("layer " + layer.name +

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <string>
+#include <tuple>
 
-#include "compile/windows.h"
+#include "compile/dram_layout.h"
+#include "compile/spatial.h"
 #include "wagesim/error.h"
 
 namespace wagesim::compile {
@@ -13,6 +16,7 @@ namespace {
 
 constexpr std::int64_t placement_alignment = 16;
 constexpr std::int32_t channel_step = 16;  ///< runs of a tile's channels in Dram are multiples
+constexpr std::int64_t plane_channels = 8;
 
 std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -54,13 +58,8 @@ struct Axis {
             span.size = (end == units ? extent : end * unit) - span.start;
             span.out_start = pooled ? u : span.start;
             span.out_size = pooled ? end - u : span.size;
-            const std::int64_t first = span.start * window.stride - window.padding;
-            const std::int64_t last = (span.start + span.size - 1) * window.stride -
-                                      window.padding +
-                                      std::int64_t{window.kernel - 1} * window.dilation;
-            // Where all of it is padding, one row that nothing reads.
-            span.in_start = std::clamp<std::int64_t>(first, 0, in_extent - 1);
-            span.in_size = std::max<std::int64_t>(std::min(last + 1, in_extent) - span.in_start, 1);
+            std::tie(span.in_start, span.in_size) =
+                rows_under(span.start, span.size, window, in_extent);
             spans.push_back(span);
         }
         return spans;
@@ -68,7 +67,7 @@ struct Axis {
 };
 
 /// Units of a tile in each direction.
-struct SpatialSize {
+struct TileUnits {
     std::int64_t n = 0, rows = 0, columns = 0;
     std::int64_t pixels = 0;  ///< of the largest tile; 0: nothing fits
 };
@@ -95,10 +94,22 @@ public:
                 tile_channels(segment);
             tiling_.segments.push_back(std::move(segment));
         }
+        if (pass_.has_planes()) require_whole_bytes();
         return std::move(tiling_);
     }
 
 private:
+    /// Groups of channels may end within a byte of a bit plane: a shorter pass leaves the plane to
+    /// the next one.
+    void require_whole_bytes() const {
+        for (const Segment& segment : tiling_.segments)
+            for (const Tile& tile : segment.tiles)
+                if (tile.out.c0 % plane_channels != 0)
+                    throw InputError("layer " + layer_name() + ": a tile that begins at channel " +
+                                     std::to_string(tile.out.c0) +
+                                     " can't write a bit plane: its channels fill bytes of 8");
+    }
+
     const ColumnTile& column(std::int64_t index) const {
         return tiling_.columns[static_cast<std::size_t>(index)];
     }
@@ -142,6 +153,11 @@ private:
         tiles_hold_groups_ = per_group == widest;
     }
 
+    /// Channels, or column tiles of `per_row` of them, that fill whole bytes of a bit plane.
+    std::int64_t plane_unit(std::int64_t per_row) const {
+        return pass_.has_planes() ? plane_channels / std::gcd(plane_channels, per_row) : 1;
+    }
+
     /// Blocks whose parameters fit: [first, end) in column tiles, or in channels.
     std::vector<std::pair<std::int64_t, std::int64_t>> channel_blocks() const {
         const bool by_columns = pass_.array_layer >= 0;
@@ -152,11 +168,12 @@ private:
                 by_columns ? std::min(units * tiling_.channels_per_row, channels_) : units;
             return plan_parameters(job_, pass_, 0, i32(c)).bytes;
         };
+        const std::int64_t least = plane_unit(by_columns ? tiling_.channels_per_row : 1);
         std::int64_t most = count;
-        while (most > 1 && bytes_of_block(most) > machine_.parameter_bytes) {
+        while (most > least && bytes_of_block(most) > machine_.parameter_bytes) {
             const std::int64_t blocks = ceil_divide(count, most) + 1;
-            const std::int64_t smaller = ceil_divide(count, blocks);
-            most = smaller < most ? smaller : most - 1;
+            const std::int64_t smaller = ceil_divide(ceil_divide(count, blocks), least) * least;
+            most = smaller < most ? smaller : (most - 1) / least * least;
         }
         if (bytes_of_block(most) > machine_.parameter_bytes)
             throw InputError("layer " + layer_name() + ": needs " +
@@ -189,29 +206,15 @@ private:
                tile.box.pixels() * rows_per_pixel <= accumulator_rows(machine_);
     }
 
-    /// Whole images if one fits, else whole rows, else a part of one; in even shares.
-    SpatialSize largest_size(
+    TileUnits largest_units(
         const std::function<bool(std::int64_t, std::int64_t, std::int64_t)>& holds) const {
-        const auto share = [](std::int64_t total, std::int64_t most) {
-            return ceil_divide(total, ceil_divide(total, most));
-        };
-        SpatialSize size{1, rows_.units, columns_.units, 0};
-        if (holds(1, size.rows, size.columns)) {
-            while (size.n < job_.batch && holds(size.n + 1, size.rows, size.columns)) ++size.n;
-            size.n = share(job_.batch, size.n);
-        } else {
-            while (size.rows > 1 && !holds(1, size.rows, size.columns)) --size.rows;
-            if (size.rows == 1)
-                while (size.columns > 1 && !holds(1, 1, size.columns)) --size.columns;
-            if (!holds(1, size.rows, size.columns)) return {};
-            size.rows = share(rows_.units, size.rows);
-            size.columns = share(columns_.units, size.columns);
-        }
-        size.pixels = largest_tile(size.n, size.rows, size.columns, 1, 1).box.pixels();
-        return size;
+        const SpatialSize size = largest_size({job_.batch, rows_.units, columns_.units}, holds);
+        if (size.n == 0) return {};
+        return {size.n, size.rows, size.columns,
+                largest_tile(size.n, size.rows, size.columns, 1, 1).box.pixels()};
     }
 
-    std::vector<Tile> spatial_tiles(const SpatialSize& size) const {
+    std::vector<Tile> spatial_tiles(const TileUnits& size) const {
         std::vector<Tile> tiles;
         for (std::int64_t n0 = 0; n0 < job_.batch; n0 += size.n) {
             const std::int32_t n = i32(std::min(size.n, job_.batch - n0));
@@ -269,9 +272,9 @@ private:
         return tiles_hold_groups_ ? column_tiles * per_group : per_group;
     }
 
-    SpatialSize size_for_columns(std::int64_t count) const {
+    TileUnits size_for_columns(std::int64_t count) const {
         const std::int64_t c = std::min(count * tiling_.channels_per_row, channels_);
-        return largest_size([&](std::int64_t n, std::int64_t rows, std::int64_t columns) {
+        return largest_units([&](std::int64_t n, std::int64_t rows, std::int64_t columns) {
             return fits(largest_tile(n, rows, columns, c, input_channels(count)), count);
         });
     }
@@ -285,9 +288,12 @@ private:
         if (!tiles_hold_groups_)
             limit = std::min(
                 limit, ceil_divide(channels_ / job_.layer(pass_.array_layer).groups, per_row));
+        const std::int64_t unit = plane_unit(per_row);
         const auto good = [&](std::int64_t count) {
-            return count == limit || count * per_row < channel_step ||
-                   count * per_row % channel_step == 0;
+            const bool whole = count == limit && (count * per_row >= channels_ || unit == 1 ||
+                                                  limit * per_row % plane_channels == 0);
+            return whole || (count % unit == 0 && (count * per_row < channel_step ||
+                                                   count * per_row % channel_step == 0));
         };
         const std::int64_t all_pixels = job_.batch * rows_.extent * columns_.extent;
         const std::int64_t wanted =
@@ -295,10 +301,10 @@ private:
         const std::int64_t preferred =
             std::min(limit, ceil_divide(std::int64_t{4} * machine_.array_columns, per_row));
         std::int64_t chosen = 0;
-        SpatialSize size;
+        TileUnits size;
         for (std::int64_t count = preferred; count >= 1 && size.pixels < wanted; --count) {
             if (!good(count)) continue;
-            const SpatialSize candidate = size_for_columns(count);
+            const TileUnits candidate = size_for_columns(count);
             if (candidate.pixels <= size.pixels) continue;
             size = candidate;
             chosen = count;
@@ -313,7 +319,7 @@ private:
     }
 
     void append_column_tiles(std::int64_t first, std::int64_t end, std::int64_t count,
-                             const SpatialSize& size, Segment& segment) const {
+                             const TileUnits& size, Segment& segment) const {
         const Layer& layer = job_.layer(pass_.array_layer);
         const std::int32_t per_group = i32(layer.in_shape.c) / layer.groups;
         for (Tile tile : spatial_tiles(size)) {
@@ -343,8 +349,8 @@ private:
 
     // ---- passes on tiles from Dram ----------------------------------------------------------
 
-    SpatialSize size_for_channels(std::int64_t c) const {
-        return largest_size([&](std::int64_t n, std::int64_t rows, std::int64_t columns) {
+    TileUnits size_for_channels(std::int64_t c) const {
+        return largest_units([&](std::int64_t n, std::int64_t rows, std::int64_t columns) {
             return fits(largest_tile(n, rows, columns, c, c), 0);
         });
     }
@@ -355,15 +361,15 @@ private:
         for (std::int64_t c = (segment.c - 1) / channel_step * channel_step; c > 0;
              c -= channel_step)
             candidates.push_back(c);
-        for (std::int64_t c = channel_step / 2; c > 0; c /= 2)
+        for (std::int64_t c = channel_step / 2; c >= plane_unit(1); c /= 2)
             if (c < segment.c) candidates.push_back(c);
         const std::int64_t wanted =
             std::min<std::int64_t>(channel_step, job_.batch * rows_.extent * columns_.extent);
         std::int64_t chosen = 0;
-        SpatialSize size;
+        TileUnits size;
         for (const std::int64_t c : candidates) {
             if (size.pixels >= wanted) break;
-            const SpatialSize candidate = size_for_channels(c);
+            const TileUnits candidate = size_for_channels(c);
             if (candidate.pixels <= size.pixels) continue;
             size = candidate;
             chosen = c;
@@ -418,8 +424,13 @@ TilePlacement place(const TensorPlans& plans, const Pass& pass, const Tile& tile
     if (pass.drains()) placement.drained = take(placement.output_bytes, tile.box.size() * 4);
     for (std::size_t i = 0; i < pass.steps.size(); ++i) {
         const bool pooled = pass.pools_last && i + 1 == pass.steps.size();
-        const std::int64_t elements = pooled ? tile.out.size() : tile.box.size();
-        placement.results.push_back(take(placement.output_bytes, elements * pass.steps[i].bytes));
+        const Box& box = pooled ? tile.out : tile.box;
+        const Step& step = pass.steps[i];
+        placement.results.push_back(take(placement.output_bytes, box.size() * step.bytes));
+        placement.planes.push_back(
+            step.plane_bits > 0
+                ? take(placement.output_bytes, box.pixels() * plane_bytes(box.c, step.plane_bits))
+                : -1);
     }
     return placement;
 }

@@ -66,9 +66,10 @@ json places_in(const Program& program, const std::vector<Retired>& retired,
     json places;
     // The second tile: the first starts in the very cycle in which its bytes arrive.
     const auto wload = find<WeightLoad>(program, retired, network, "conv2",
-                                        [](const WeightLoad& w) { return w.address > 0; });
-    places["weights"] = place(Space::weights, std::get<WeightLoad>(wload.command->operands).address,
-                              5, wload.start);
+                                        [](const WeightLoad& w) { return w.weights.address > 0; });
+    places["weights"] =
+        place(Space::weights, std::get<WeightLoad>(wload.command->operands).weights.address, 5,
+              wload.start);
 
     const auto gemm = find<Gemm>(program, retired, network, "conv2");
     places["activations"] =

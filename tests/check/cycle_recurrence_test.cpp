@@ -276,6 +276,187 @@ TEST(CommandDuration, CountsThePixelsOfTheWholeBox) {
     expect_duration(c, 30, 5);
 }
 
+// ---- one command of a training step ----------------------------------------------------------
+
+BitPlane plane(std::int64_t address, int bits = 1) {
+    BitPlane p;
+    p.address = address;
+    p.bits = bits;
+    return p;
+}
+
+TEST(TrainingDuration, OfATurnedGemmStreamsItsColumnsInsteadOfPixels) {
+    Gemm g;
+    g.turned = true;
+    g.m = 6;
+    g.k = 4;
+    g.bytes = 2;  // 8 bytes through 4 a cycle
+    expect_duration(command(Unit::array, g, box(50, 2)), 12, 5);
+    MachineConfig os = small_machine();
+    os.dataflow = Dataflow::os;
+    g.k = 30;  // 4 + 30 * 2 + 30 * 1 + 9: folds of 4 and 2 columns, 8 and 4 bytes a step
+    expect_duration(command(Unit::array, g, box(50, 2)), 103, 0, os);
+}
+
+TEST(TrainingDuration, OfTheFlagsOfAGemmIsNothing) {
+    Gemm g;
+    g.k = 4;
+    g.flags = plane(0);
+    expect_duration(command(Unit::array, g, box(7, 2)), 7, 5);
+}
+
+TEST(TrainingDuration, OfADrainCountsItsBytesAndATurnedOneItsRows) {
+    Drain d;
+    d.source = accumulators(2);
+    d.destination = activations(0, 5);
+    expect_duration(command(Unit::drain, d, box(3, 5)), 19, 1);  // 75 bytes
+    d.source.turned = true;
+    Box gradient;  // 2 columns of 3 * 2 * 5 rows: 30 rows; 2 * 30 * 5 = 300 bytes
+    gradient.n = 2;
+    gradient.h = 3;
+    gradient.w = 2;
+    gradient.c = 5;
+    expect_duration(command(Unit::drain, d, gradient), 75, 1);
+    MachineConfig wide = small_machine();
+    wide.bank_bytes_per_cycle = 100;
+    expect_duration(command(Unit::drain, d, gradient), 30, 1, wide);
+}
+
+TEST(TrainingDuration, OfAnActivationCountsItsMaskInWholeBytesAPixel) {
+    Act a;
+    a.source = activations(0, 1);
+    a.destination = activations(100, 1);
+    a.mask = plane(150);
+    // 5 pixels of 9 channels: 15 beats; the second bank 45 + 5 * 2 = 55 bytes: 14 cycles.
+    expect_duration(command(Unit::vector, a, box(5, 9)), 15, 6);
+    a.destination.bytes = 2;  // 90 + 10: 25
+    expect_duration(command(Unit::vector, a, box(5, 9)), 25, 6);
+}
+
+TEST(TrainingDuration, OfAMaxPoolCountsThePlacesThatWon) {
+    Pool p;
+    p.source = activations(0, 1);
+    p.destination = activations(100, 1);
+    p.index = plane(10, 4);
+    p.kernel_h = p.kernel_w = 2;
+    // 4 pixels of 3 channels: 16 beats; first bank 48 + 4 * 2 = 56 bytes: 14 cycles.
+    expect_duration(command(Unit::vector, p, box(4, 3)), 16, 6);
+    MachineConfig narrow = small_machine();
+    narrow.bank_bytes_per_cycle = 3;  // ceil(56 / 3)
+    expect_duration(command(Unit::vector, p, box(4, 3)), 19, 6, narrow);
+}
+
+TEST(TrainingDuration, OfASoftmaxIsThreeWaysOverTheLogits) {
+    Softmax s;
+    s.source = activations(0, 4);
+    s.destination = activations(100, 3);
+    s.label_address = 50;
+    // 2 images of 10 classes: 8 beats; the first bank 80 + 2 bytes: 21 cycles.
+    expect_duration(command(Unit::vector, s, box(2, 10)), 24, 6 + 18);
+    s.squares = true;
+    expect_duration(command(Unit::vector, s, box(2, 10)), 21, 6);
+}
+
+TEST(TrainingDuration, OfAnExponentIsFourCycles) {
+    expect_duration(command(Unit::vector, Exponent{}), 4, 1);
+}
+
+TEST(TrainingDuration, OfTheErrorQuantisersIsBeatsOrThePort) {
+    ShiftQuantize shift;
+    shift.source = activations(0, 5);
+    shift.destination = activations(200, 1);
+    shift.mask = plane(60);
+    // 4 pixels of 3 channels: 4 beats; first bank 60 + 4 bytes: 16 cycles.
+    expect_duration(command(Unit::vector, shift, box(4, 3)), 16, 6);
+    FlagQuantize flag;
+    flag.source = activations(0, 1);
+    flag.destination = activations(200, 1);
+    flag.flags = plane(220);
+    // 4 pixels of 3 channels: 12 | 12 + 4 bytes: 4 cycles; 1 channel: 4 + 4 bytes.
+    expect_duration(command(Unit::vector, flag, box(4, 3)), 4, 6);
+    MachineConfig narrow = small_machine();
+    narrow.bank_bytes_per_cycle = 1;
+    expect_duration(command(Unit::vector, flag, box(4, 3)), 16, 6, narrow);
+}
+
+TEST(TrainingDuration, OfAPoolsErrorIsAWayForEachWindowThatAnElementLiesIn) {
+    PoolBack back;
+    back.kernel_h = 3;
+    back.stride_y = 2;  // 2 windows high
+    back.kernel_w = 3;
+    back.stride_x = 1;  // 3 wide
+    back.source = activations(0, 1);
+    back.destination = activations(100, 2);
+    back.index = plane(90, 4);
+    // 4 pixels of 3 channels, 4 beats: 24; first bank 6 * 12 + 6 * 4 * 2 = 120 bytes: 30 cycles.
+    expect_duration(command(Unit::vector, back, box(4, 3)), 30, 6);
+    back.average = true;
+    back.index = {};
+    expect_duration(command(Unit::vector, back, box(4, 3)), 24, 6 + 42);
+}
+
+TEST(TrainingDuration, OfAReductionReadsErrorsAndXhatOrFlags) {
+    Reduce r;
+    r.source = activations(0, 2);
+    r.flags = plane(30);
+    // 4 pixels of 3 channels: 24 + 4 bytes: 7 cycles.
+    expect_duration(command(Unit::vector, r, box(4, 3)), 7, 6);
+    r.flags = {};
+    r.with_xhat = true;
+    r.xhat = activations(24, 1);
+    expect_duration(command(Unit::vector, r, box(4, 3)), 9, 6);  // 24 + 12
+}
+
+TEST(TrainingDuration, OfABatchNormsGradientsIsTwoDivisionsAChannel) {
+    BnBack back;
+    expect_duration(command(Unit::vector, back, box(1, 3)), 2 * 3 * 7, 1);
+    back.bias = true;
+    expect_duration(command(Unit::vector, back, box(1, 3)), 3, 1);
+}
+
+TEST(TrainingDuration, OfABatchNormsErrorHasItsDivisionInItsLatency) {
+    BnError e;
+    e.source = activations(0, 1);
+    e.xhat = activations(30, 2);
+    e.destination = activations(200, 4);
+    // 5 pixels of 2 channels: 5 beats; 10 + 20 | 40 bytes: 10 cycles.
+    expect_duration(command(Unit::vector, e, box(5, 2)), 10, 6 + 34);
+    MachineConfig iterative = small_machine();
+    iterative.divider = DividerKind::iterative;
+    expect_duration(command(Unit::vector, e, box(5, 2)), 80, 6 + 34, iterative);
+    e.inverse = true;
+    expect_duration(command(Unit::vector, e, box(5, 2)), 10, 6, iterative);
+    e.destination.address = -1;  // not kept: 30 bytes
+    expect_duration(command(Unit::vector, e, box(5, 2)), 8, 6);
+}
+
+TEST(TrainingDuration, OfAForkIsItsAdditions) {
+    Fork f;
+    f.operands.resize(3);
+    for (Fork::Operand& operand : f.operands) operand.tile = activations(0, 1);
+    f.destination = activations(100, 1);
+    // 4 pixels of 4 channels: 8 beats, two additions; 3 * 16 bytes: 12 cycles.
+    expect_duration(command(Unit::vector, f, box(4, 4)), 16, 6);
+    f.destination.bytes = 8;  // 128 bytes
+    expect_duration(command(Unit::vector, f, box(4, 4)), 32, 6);
+}
+
+TEST(TrainingDuration, OfAnUpdateReadsAndWritesItsState) {
+    Update u;
+    u.count = 9;
+    u.gradient_address = 0;
+    u.accumulator_address = 100;
+    u.master_address = 200;
+    u.quantized_address = 300;
+    // 9 * 5 | 9 * 2 * 2 | 9 * 3 * 2 | 9 bytes: 54, 14 cycles; all in one bank 144, 36 cycles.
+    expect_duration(command(Unit::update, u), 14, 1);
+    u.accumulator_address = u.master_address = u.quantized_address = 0;
+    expect_duration(command(Unit::update, u), 36, 1);
+    MachineConfig wide = small_machine();
+    wide.bank_bytes_per_cycle = 100;
+    expect_duration(command(Unit::update, u), 3, 1, wide);  // ceil(9 / 4)
+}
+
 // ---- Dram ------------------------------------------------------------------------------------
 
 TEST(DramBursts, AreTheAlignedBlocksThatARunTouches) {

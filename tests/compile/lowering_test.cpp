@@ -242,8 +242,8 @@ TEST(OutputStationary, EveryTileMultipliesItsWholeReductionAtOnceAndNothingIsLoa
         tiles.insert(command.tile);
         EXPECT_EQ(gemm.k0, 0);
         EXPECT_EQ(gemm.k, 144);
-        EXPECT_EQ(gemm.weight_stride, 144);
-        EXPECT_EQ(gemm.weight_address, command.box.c0 * 144);
+        EXPECT_EQ(gemm.weights.column_stride, 144);
+        EXPECT_EQ(gemm.weights.address, command.box.c0 * 144);
         EXPECT_FALSE(gemm.accumulate);
         EXPECT_TRUE(gemm.gives_at_swap.empty());
     }
@@ -267,7 +267,7 @@ TEST(OutputStationary, AReductionTooLongForHalfTheBufferIsSharedEvenly) {
         EXPECT_EQ(gemm.k0, second ? 72 : 0);
         EXPECT_EQ(gemm.k, 72);
         EXPECT_EQ(gemm.accumulate, second);
-        EXPECT_EQ(gemm.weight_address, second ? 1600 : 0);
+        EXPECT_EQ(gemm.weights.address, second ? 1600 : 0);
         ++use;
     }
     // Streamed for every tile: each GEMM waits for its LOAD and gives its half back.
@@ -280,7 +280,7 @@ TEST(OutputStationary, TheListingSaysWhereTheWeightsLie) {
     const Program program =
         compile::compile(network, output_stationary(), 1, BatchNorm::running, true);
     const std::string text = compile::listing(program, network);
-    EXPECT_NE(text.find("k0:144 weights 0x000900 +144 -> row 392 first waits weights_full"),
+    EXPECT_NE(text.find("k0:144 weights 0x000900 +1/144 -> row 392 first waits weights_full"),
               std::string::npos)
         << text.substr(0, 6000);
 }

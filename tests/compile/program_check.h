@@ -27,6 +27,11 @@ struct Checked {
 Checked check_program(const Program& program, const Network& network, const Datapath& datapath,
                       std::int64_t batch, compile::BatchNorm batch_norm);
 
+/// The same of both programs of a training step: what the step reads was made by it, written by the
+/// host or left by `prepare`; parameters are read as they were and left updated.
+Checked check_training(const compile::TrainingPrograms& programs, const Network& network,
+                       const Datapath& datapath, std::int64_t batch);
+
 /// Issues the program in order into queues of so many entries, commands taking no time. Returns
 /// where it stops, -1: nowhere.
 std::int64_t deadlock(const Program& program, int queue_depth);

@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "compile/compile.h"
+#include "damage.h"
 #include "program_check.h"
 #include "random_network.h"
 #include "wagesim/error.h"
@@ -109,14 +109,6 @@ INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::ValuesIn(shipped()),
 
 // ---- the check itself: what it must not let pass ----------------------------------------------
 
-struct Damage {
-    const char* name;
-    std::function<bool(Command&)> damage;  ///< false: not this command
-    Dataflow dataflow = Dataflow::ws;
-};
-
-void PrintTo(const Damage& damage, std::ostream* out) { *out << damage.name; }
-
 class DamagedPrograms : public testing::TestWithParam<Damage> {};
 
 TEST_P(DamagedPrograms, AreFound) {
@@ -142,19 +134,10 @@ TEST_P(DamagedPrograms, AreFound) {
     EXPECT_NE(check_program(program, network, datapath, 3, BatchNorm::batch).violation, "");
 }
 
-template <class Operands>
-std::function<bool(Command&)> change(std::function<void(Operands&)> damage) {
-    return [damage](Command& command) {
-        auto* operands = std::get_if<Operands>(&command.operands);
-        if (operands != nullptr) damage(*operands);
-        return operands != nullptr;
-    };
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Each, DamagedPrograms,
     testing::Values(
-        Damage{"WeightOfAnotherRow", change<WeightLoad>([](auto& w) { w.address += 1; })},
+        Damage{"WeightOfAnotherRow", change<WeightLoad>([](auto& w) { w.weights.address += 1; })},
         Damage{"OperandOfTheNextPixel", change<Gemm>([](auto& g) { g.address += 1; })},
         Damage{"SumInAnotherRow", change<Gemm>([](auto& g) { g.accumulator_row += 1; })},
         Damage{"SumStartedAgain", change<Gemm>([](auto& g) { g.accumulate = !g.accumulate; })},
@@ -186,9 +169,9 @@ INSTANTIATE_TEST_SUITE_P(
                    c.waits.erase(c.waits.begin());
                    return true;
                }},
-        Damage{"OsWeightOfAnotherIndex", change<Gemm>([](auto& g) { g.weight_address += 1; }),
+        Damage{"OsWeightOfAnotherIndex", change<Gemm>([](auto& g) { g.weights.address += 1; }),
                Dataflow::os},
-        Damage{"OsWeightOfAnotherColumn", change<Gemm>([](auto& g) { g.weight_stride += 1; }),
+        Damage{"OsWeightOfAnotherColumn", change<Gemm>([](auto& g) { g.weights.column_stride += 1; }),
                Dataflow::os},
         Damage{"OsSwap", change<Gemm>([](auto& g) { g.gives_at_swap = {0}; }), Dataflow::os},
         Damage{"OsLastIndexForgotten", change<Gemm>([](auto& g) { g.k -= 1; }), Dataflow::os},

@@ -14,7 +14,8 @@ struct Extents {
 /// layer (or would be quantised for it).
 class Grower {
 public:
-    Grower(Random& random, bool folded) : random_(random), folded_(folded) {
+    Grower(Random& random, bool folded, bool trains)
+        : random_(random), folded_(folded), trains_(trains) {
         extents_ = {random.between(1, 9), random.between(3, 13), random.between(3, 13)};
         head_ = "{\"name\": \"random\", \"input\": {\"shape\": [" + std::to_string(extents_.c) +
                 ", " + std::to_string(extents_.h) + ", " + std::to_string(extents_.w) +
@@ -34,10 +35,10 @@ public:
                 linear();
                 break;
             default:
-                convolution(1 + random_.between(0, 20));
+                convolution(1 + random_.between(0, 20), trains_);
                 break;
         }
-        if (random_.chance(20)) relu();
+        if (!trains_ && random_.chance(20)) relu();
         std::string text = head_;
         for (std::size_t i = 0; i < layers_.size(); ++i)
             text += (i > 0 ? ",\n" : "\n") + layers_[i];
@@ -63,6 +64,10 @@ private:
     }
 
     void block() {
+        if (trains_ && random_.chance(20)) {
+            residual();
+            return;
+        }
         switch (random_.between(0, 9)) {
             case 0:
             case 1:
@@ -92,7 +97,8 @@ private:
         if (folded_ || random_.chance(60)) relu();
     }
 
-    void convolution(std::int64_t out) {
+    /// `whole`: one window sees all.
+    void convolution(std::int64_t out, bool whole = false) {
         const auto axis = [&](std::int64_t extent, std::int64_t& kernel, std::int64_t& stride,
                               std::int64_t& padding, std::int64_t& dilation) {
             kernel = random_.between(1, 4);
@@ -100,6 +106,7 @@ private:
             padding = random_.chance(60) ? random_.between(0, kernel) : 0;
             dilation = random_.chance(20) ? 2 : 1;
             while (dilation * (kernel - 1) + 1 > extent + 2 * padding) --kernel;
+            if (whole) kernel = extent + 2 * padding, dilation = 1;
             return (extent + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
         };
         std::int64_t kh = 0, kw = 0, sh = 0, sw = 0, ph = 0, pw = 0, dh = 0, dw = 0;
@@ -172,17 +179,39 @@ private:
             same(1);
             if (random_.chance(30)) normalise();
             other = last();
+        } else if (trains_ && random_.chance(50)) {
+            const std::string kernel = std::to_string(random_.chance(50) ? 1 : 3);
+            add(random_.chance(50) ? "max_pool" : "avg_pool",
+                ", \"kernel\": " + kernel +
+                    ", \"stride\": 1, \"padding\": " + (kernel == "3" ? "1" : "0"),
+                "\"" + from + "\"");
+            other = last();
         }
         const std::string inputs = random_.chance(50) ? "\"" + one + "\", \"" + other + "\""
                                                       : "\"" + other + "\", \"" + one + "\"";
         add("add", "", inputs);
         // An array layer may follow: the add quantises for it.
-        codes_ = random_.chance(30);
+        codes_ = !trains_ && random_.chance(30);
         if (!codes_ && random_.chance(50)) normalise();
     }
 
+    /// What is added has not been activated.
+    void residual() {
+        if (layers_.empty()) return;
+        const std::string from = last();
+        const std::int64_t blocks = random_.between(1, 2);
+        for (std::int64_t b = 0; b < blocks; ++b) {
+            if (random_.chance(70)) normalise();
+            if (!codes_ || random_.chance(50)) relu();
+            add("conv2d", ", \"out_channels\": " + std::to_string(extents_.c) +
+                              ", \"kernel\": 3, \"padding\": 1");
+            codes_ = false;
+        }
+        add("add", "", "\"" + last() + "\", \"" + from + "\"");
+    }
+
     Random& random_;
-    bool folded_;
+    bool folded_, trains_;
     bool codes_ = true;
     Extents extents_;
     std::string head_;
@@ -191,7 +220,11 @@ private:
 
 }  // namespace
 
-std::string random_network(Random& random, bool folded) { return Grower(random, folded).grow(); }
+std::string random_network(Random& random, bool folded) {
+    return Grower(random, folded, false).grow();
+}
+
+std::string random_trainable_network(Random& random) { return Grower(random, false, true).grow(); }
 
 Datapath random_datapath(Random& random) {
     Datapath datapath = preset("int8");
@@ -213,6 +246,23 @@ Datapath random_datapath(Random& random) {
     machine.vector_lanes = random.pick<int>({8, 16, 32});
     machine.dataflow = random.chance(50) ? Dataflow::os : Dataflow::ws;
     datapath.normalize = random.chance(30) ? Normalize::reciprocal : Normalize::divide;
+    return datapath;
+}
+
+Datapath random_training_datapath(Random& random) {
+    const Datapath odd = random_datapath(random);
+    Datapath datapath = preset(random.pick({"int8", "paper", "authors"}));
+    datapath.machine = odd.machine;
+    datapath.machine.activation_buffer_bytes *= 2;
+    datapath.normalize = odd.normalize;
+    TrainingConfig& training = datapath.training;
+    training.loss = random.chance(30) ? Loss::sse : Loss::softmax;
+    training.e2 = random.chance(30) ? ErrorQuantizer::sq16 : ErrorQuantizer::flag8;
+    training.masks_overflow = random.chance(70);
+    training.sigma_guard = random.chance(70);
+    training.momentum_quarter = random.chance(30);
+    training.random_source = random.chance(30) ? RandomSource::lfsr : RandomSource::xorshift;
+    if (random.chance(30)) training.weight_decay_log2 = static_cast<int>(random.between(-14, -4));
     return datapath;
 }
 

@@ -33,7 +33,13 @@ private:
 /// A network file's text. `folded`: only batch norms that can be folded.
 std::string random_network(Random& random, bool folded);
 
+/// One that can be trained, with errors that meet.
+std::string random_trainable_network(Random& random);
+
 /// The preset on a small or odd machine.
 Datapath random_datapath(Random& random);
+
+/// Any preset and any choices of a training step, likewise.
+Datapath random_training_datapath(Random& random);
 
 }  // namespace wagesim::test

@@ -121,8 +121,8 @@ TEST(Refusals, AnOffsetFinerThanX2IsRefused) {
 }
 
 TEST(Refusals, OperandsThatTheArrayDoesNotTakeAreRefused) {
-    expect_words(refusal([](Datapath& d) { d.quantizers[Qp::A].format.bits = 9; }),
-                 {"layer conv2", "9 bits, signed", "at most 8 bits"});
+    expect_words(refusal([](Datapath& d) { d.quantizers[Qp::A].format.bits = 17; }),
+                 {"layer conv2", "17 bits, signed", "at most 16 bits"});
     expect_words(refusal([](Datapath& d) { d.quantizers[Qp::A].format.is_signed = false; }),
                  {"layer conv2", "8 bits, unsigned"});
     expect_words(refusal([](Datapath& d) { d.quantizers[Qp::Wq].format.bits = 9; }),
@@ -145,6 +145,46 @@ TEST(Refusals, AFoldedBatchNormWithoutAReluIsRefused) {
     datapath.bn_inference = BnInference::folded;
     expect_words(refusal(network, datapath), {"layer bn", "folded", "relu"});
     EXPECT_EQ(refusal(network, datapath, BatchNorm::batch), "");
+}
+
+std::string training_refusal(const std::string& layers,
+                             const std::function<void(Datapath&)>& change = {}) {
+    Datapath datapath = preset("int8");
+    if (change) change(datapath);
+    const Network network = parse_network(
+        R"({"name": "n", "input": {"shape": [3, 4, 4]}, "layers": [)" + layers + "]}", "n");
+    try {
+        compile::compile_training(network, datapath, 2);
+    } catch (const InputError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+TEST(TrainingRefusals, ANetworkMustEndInLogits) {
+    const std::string conv = R"({"name": "conv", "type": "conv2d", "out_channels": 4, "kernel": )";
+    EXPECT_EQ(training_refusal(conv + "4}"), "");
+    expect_words(training_refusal(conv + "3}"), {"layer conv", "1 x 1 outputs"});
+    expect_words(training_refusal(conv + R"(4}, {"name": "relu", "type": "relu"})"),
+                 {"layer relu", "linear"});
+}
+
+TEST(TrainingRefusals, AnAddThatTheArrayReadsHasNoMask) {
+    const std::string start = R"({"name": "conv", "type": "conv2d", "out_channels": 3, "kernel": 1},
+        {"name": "add", "type": "add", "inputs": ["conv", "input"]}, )";
+    const std::string fc = R"({"name": "fc", "type": "linear", "out_features": 5})";
+    expect_words(training_refusal(start + fc), {"layer add", "relu or batch_norm between"});
+    EXPECT_EQ(training_refusal(start + R"({"name": "relu", "type": "relu"}, )" + fc), "");
+}
+
+TEST(TrainingRefusals, ABatchNormsNumeratorIsExact) {
+    const std::string layers = R"({"name": "bn", "type": "batch_norm"},
+        {"name": "relu", "type": "relu"}, {"name": "fc", "type": "linear", "out_features": 5})";
+    EXPECT_EQ(training_refusal(layers), "");
+    // P: 127 * 2^13 + 127 * 2^13 + 127 * m2, m2 up to 127 * 127 * 8 + 1: below 2^25.
+    expect_words(
+        training_refusal(layers, [](Datapath& d) { d.quantizers[Qp::P].format.bits = 25; }),
+        {"layer bn", "P", "needs 26 bits", "has 25"});
 }
 
 TEST(Refusals, ABatchOfNothingIsRefused) {

@@ -69,8 +69,8 @@ TEST(AccessTest, AnOutputStationaryGemmReadsItsWeightsForEveryFold) {
     gemm.image_h = 1;
     gemm.image_w = 35;
     gemm.columns = 10;
-    gemm.weight_address = 300;
-    gemm.weight_stride = 50;
+    gemm.weights.address = 300;
+    gemm.weights.column_stride = 50;
     command.operands = gemm;
     MachineConfig config;
     config.dataflow = Dataflow::os;
@@ -149,7 +149,7 @@ TEST(AccessTest, ATransferSpansItsRunsOnBothSides) {
 TEST(AccessTest, WloadReadsItsColumns) {
     Command command;
     command.unit = Unit::weight_loader;
-    command.operands = WeightLoad{64, 100, 9, 3};
+    command.operands = WeightLoad{{64, 1, 100}, 9, 3};
     const auto accesses = accesses_of(command, MachineConfig{});
     ASSERT_EQ(accesses.size(), 1U);
     expect_access(accesses[0], Space::weights, false, 64, 64 + 209, 27);

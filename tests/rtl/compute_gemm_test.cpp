@@ -70,7 +70,7 @@ TEST_F(GemmTest, TakesTheCyclesOfTheTable) {
         config.bank_bytes_per_cycle = row.port;
         build_array();
         WeightLoad wload;
-        wload.column_stride = wload.rows = row.k;
+        wload.weights.column_stride = wload.rows = row.k;
         wload.columns = 1;
         put_bytes(memories->weights, row.k);
         const Work loading = loader->execute(command_of(Box{}, wload), index, 0);
@@ -143,7 +143,7 @@ TEST_F(GemmTest, EveryWeightTileServesOneGemm) {
     put_bytes(memories->activations, 8);
     WeightLoad wload;
     wload.rows = wload.columns = 2;
-    wload.column_stride = 2;
+    wload.weights.column_stride = 2;
     Gemm gemm;
     gemm.channels = gemm.k = gemm.columns = 2;
     gemm.image_h = gemm.image_w = 1;

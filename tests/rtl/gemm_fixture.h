@@ -104,10 +104,10 @@ protected:
     void multiply(Gemm gemm, const Convolution& conv) {
         const std::int64_t address = weight_address + gemm.k0;
         if (config.dataflow == Dataflow::os) {
-            gemm.weight_address = address;
-            gemm.weight_stride = weight_stride(conv);
+            gemm.weights.address = address;
+            gemm.weights.column_stride = weight_stride(conv);
         } else {
-            const WeightLoad wload{address, weight_stride(conv), gemm.k, gemm.columns};
+            const WeightLoad wload{{address, 1, weight_stride(conv)}, gemm.k, gemm.columns};
             const Work work = loader->execute(command_of(Box{}, wload), index, cycle);
             EXPECT_EQ(work.busy, config.array_rows);
             cycle += work.busy + work.latency;

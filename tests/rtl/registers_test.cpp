@@ -88,7 +88,7 @@ TEST_P(WsRegistersTest, HoldInEveryCycleWhatPesOneByOneHold) {
     const Setting s = GetParam();
     const WsStimulus inputs = stimulus(9);
     PlainWsArray plain(s.rows, s.columns);
-    WsRegisters<std::int64_t> registers(s.rows, s.columns);
+    WsRegisters registers(s.rows, s.columns);
     std::vector<std::int64_t> sums(static_cast<std::size_t>(s.columns));
     std::int64_t compared = 0, outputs = 0, nonzero = 0;
     for (std::size_t cycle = 0; cycle < inputs.cycles.size();) {
@@ -97,6 +97,7 @@ TEST_P(WsRegistersTest, HoldInEveryCycleWhatPesOneByOneHold) {
         std::size_t end = cycle;
         const bool loads = inputs.cycles[cycle].load.has_value();
         if (inputs.cycles[cycle].swap) registers.swap();
+        registers.set_wide(between(0, 1) == 1);
         while (end < inputs.cycles.size() && end < cycle + count &&
                inputs.cycles[end].load.has_value() == loads &&
                (end == cycle || !inputs.cycles[end].swap)) {
@@ -128,7 +129,7 @@ TEST_P(WsRegistersTest, HoldInEveryCycleWhatPesOneByOneHold) {
                 ASSERT_EQ(registers.a(r)[c], pe.a.value) << r << "," << c << " cycle " << cycle;
                 ASSERT_EQ(registers.weight(r)[c], pe.weight);
                 ASSERT_EQ(registers.next_weight(r)[c], pe.next_weight);
-                ASSERT_EQ(registers.sum(r)[c], pe.sum);
+                ASSERT_EQ(registers.sum(r, c), pe.sum);
                 ASSERT_EQ(registers.valid(r, c), pe.a.valid);
                 ASSERT_EQ(registers.swap_bit(r, c), pe.a.swap);
                 ++compared;
@@ -144,8 +145,8 @@ TEST_P(WsRegistersTest, HoldInEveryCycleWhatPesOneByOneHold) {
 INSTANTIATE_TEST_SUITE_P(Arrays, WsRegistersTest, ::testing::ValuesIn(settings));
 
 TEST(WsRegisters, SumIn32BitsWhatTheySumIn64) {
-    WsRegisters<std::int32_t> narrow(16, 16);
-    WsRegisters<std::int64_t> wide(16, 16);
+    WsRegisters narrow(16, 16), wide(16, 16);
+    wide.set_wide(true);
     const std::vector<std::int16_t> most(16, 32767), weights(16, -127);
     for (int r = 0; r < 16; ++r) {
         narrow.load(weights.data());
@@ -159,8 +160,7 @@ TEST(WsRegisters, SumIn32BitsWhatTheySumIn64) {
     wide.enter(16, most.data());
     narrow.advance(40);
     wide.advance(40);
-    std::vector<std::int32_t> narrow_sums(16);
-    std::vector<std::int64_t> wide_sums(16);
+    std::vector<std::int64_t> narrow_sums(16), wide_sums(16);
     ASSERT_TRUE(narrow.has_output(16 + 31));
     narrow.output(16 + 31, narrow_sums.data());
     wide.output(16 + 31, wide_sums.data());
@@ -171,7 +171,7 @@ TEST(WsRegisters, SumIn32BitsWhatTheySumIn64) {
 }
 
 TEST(WsRegisters, StandStillWhileNothingEnters) {
-    WsRegisters<std::int32_t> registers(4, 4);
+    WsRegisters registers(4, 4);
     const std::vector<std::int16_t> row{1, 2, 3, 4};
     const auto pass = [&] {
         for (int r = 0; r < 4; ++r) registers.load(row.data());
@@ -181,9 +181,9 @@ TEST(WsRegisters, StandStillWhileNothingEnters) {
         const std::int64_t out = registers.now() + 7;
         registers.advance(12);
         ASSERT_TRUE(registers.has_output(out));
-        std::vector<std::int32_t> sums(4);
+        std::vector<std::int64_t> sums(4);
         registers.output(out, sums.data());
-        EXPECT_EQ(sums, (std::vector<std::int32_t>{10, 20, 30, 40}));
+        EXPECT_EQ(sums, (std::vector<std::int64_t>{10, 20, 30, 40}));
     };
     pass();
     registers.idle_until(123'456'789'000);

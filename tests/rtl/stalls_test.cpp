@@ -49,7 +49,7 @@ protected:
                          {x_room}, {x_full});
 
             Command& load = add(Unit::weight_loader, 0, 0, {w_full, shadow_free}, {shadow_full});
-            load.operands = WeightLoad{t * 256, channels, channels, channels};
+            load.operands = WeightLoad{{t * 256, 1, channels}, channels, channels};
 
             Gemm gemm;
             gemm.address = x_at;

@@ -17,9 +17,10 @@ struct Tap {
     const std::int64_t* codes = nullptr;  ///< box.size() codes in n, h, w, c order
     std::int64_t first =
         -1;  ///< >= 0: elements [first, first + box.c) in memory order instead (weights)
-    std::int64_t cycle = 0;                   ///< when the first of them is ready
-    std::int64_t command = 0;                 ///< index in the program
-    std::int64_t saturations = 0, wraps = 0;  ///< of these elements, at this point
+    std::int64_t cycle = 0;    ///< when the first of them is ready
+    std::int64_t command = 0;  ///< index in the program
+    /// Of these elements, at this point (docs/training.md).
+    std::int64_t saturations = 0, wraps = 0, underflows = 0, align_rounded = 0;
 };
 
 /// One executed command.

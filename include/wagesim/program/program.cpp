@@ -28,6 +28,16 @@ struct Mnemonic {
     const char* operator()(const Add&) const { return "ADD"; }
     const char* operator()(const Pool&) const { return "POOL"; }
     const char* operator()(const QuantizeCmd&) const { return "QUANTIZE"; }
+    const char* operator()(const Softmax&) const { return "SOFTMAX"; }
+    const char* operator()(const Exponent&) const { return "EXPONENT"; }
+    const char* operator()(const ShiftQuantize&) const { return "SQ"; }
+    const char* operator()(const FlagQuantize&) const { return "FQ"; }
+    const char* operator()(const PoolBack&) const { return "POOL_BACK"; }
+    const char* operator()(const Reduce&) const { return "REDUCE"; }
+    const char* operator()(const BnBack&) const { return "BN_BACK"; }
+    const char* operator()(const BnError&) const { return "BN_ERROR"; }
+    const char* operator()(const Fork&) const { return "FORK"; }
+    const char* operator()(const Update&) const { return "UPDATE"; }
 };
 
 }  // namespace
@@ -62,6 +72,14 @@ std::string_view to_string(Phase phase) {
             return "prepare";
         case Phase::forward:
             return "forward";
+        case Phase::error:
+            return "error";
+        case Phase::gradient:
+            return "gradient";
+        case Phase::batch_norm:
+            return "batch_norm";
+        case Phase::update:
+            return "update";
     }
     return "?";
 }

@@ -79,8 +79,13 @@ public:
             machine_.activation_buffer_bytes / machine_.activation_banks;
         bytes_.at(static_cast<std::size_t>(address / bank_bytes)) += bytes;
     }
+    /// A tile that is not there (address -1) has no bytes.
     void add(const TileView& tile, std::int64_t elements) {
-        if (tile.space == Space::activations) add(tile.address, elements * tile.bytes);
+        if (tile.space == Space::activations && tile.address >= 0)
+            add(tile.address, elements * tile.bytes);
+    }
+    void add(const BitPlane& plane, std::int64_t pixels, std::int64_t channels) {
+        if (plane.exists()) add(plane.address, pixels * ceil_div(channels * plane.bits, 8));
     }
     std::int64_t cycles() const {
         return ceil_div(*std::max_element(bytes_.begin(), bytes_.end()),
@@ -111,17 +116,21 @@ public:
         if (machine_.dataflow == Dataflow::os) return {output_stationary(gemm), 0};
         const std::int64_t feed =
             ceil_div(std::int64_t{gemm.k} * gemm.bytes, machine_.bank_bytes_per_cycle);
-        return {pixels_ * std::max<std::int64_t>(1, feed),
+        return {streamed(gemm) * std::max<std::int64_t>(1, feed),
                 machine_.array_rows + machine_.array_columns - 1};
     }
 
     Duration operator()(const Drain& drain) const {
-        const std::int64_t rows = pixels_ * ceil_div(channels(), drain.source.channels_per_row);
-        const std::int64_t out = ceil_div(4 * pixels_ * channels(), machine_.bank_bytes_per_cycle);
+        const Box& box = command_.box;
+        const std::int64_t rows =
+            drain.source.turned ? std::int64_t{box.h} * box.w * box.c
+                                : pixels_ * ceil_div(channels(), drain.source.channels_per_row);
+        const std::int64_t out =
+            ceil_div(drain.destination.bytes * box.size(), machine_.bank_bytes_per_cycle);
         return {std::max(rows, out), 1};
     }
 
-    Duration operator()(const Gather& gather) const { return vector({&gather.source}, nullptr); }
+    Duration operator()(const Gather& gather) const { return vector({&gather.source}); }
 
     Duration operator()(const Clear& clear) const {
         return {ceil_div(clear.bytes, machine_.bank_bytes_per_cycle), 1};
@@ -138,13 +147,15 @@ public:
     Duration operator()(const NormalizeCmd& normalize) const {
         const std::int64_t quotient = normalize.inverse ? 0 : normalize.xhat.format.bits;
         const bool iterative = !normalize.inverse && machine_.divider == DividerKind::iterative;
-        Duration duration = vector({&normalize.source}, &normalize.destination,
+        Duration duration = vector({&normalize.source}, &normalize.destination, {},
                                    iterative ? ceil_div(quotient, 2) : 1);
         duration.latency += quotient + 2;
         return duration;
     }
 
-    Duration operator()(const Act& act) const { return vector({&act.source}, &act.destination); }
+    Duration operator()(const Act& act) const {
+        return vector({&act.source}, &act.destination, {&act.mask});
+    }
 
     Duration operator()(const Add& add) const { return vector({&add.a, &add.b}, &add.destination); }
 
@@ -153,6 +164,7 @@ public:
         Ports ports(machine_);
         ports.add(pool.source, window * pixels_ * channels());
         ports.add(pool.destination, pixels_ * channels());
+        ports.add(pool.index, pixels_, channels());
         const std::int64_t beats = window * pixels_ * ceil_div(channels(), machine_.vector_lanes);
         return {std::max(beats, ports.cycles()), machine_.vector_depth_cycles};
     }
@@ -161,19 +173,94 @@ public:
         Ports ports(machine_);
         ports.add(quantize.source_address, quantize.count * quantize.source_bytes);
         ports.add(quantize.destination_address, quantize.count * quantize.destination_bytes);
-        return {std::max(ceil_div(quantize.count, machine_.update_lanes), ports.cycles()), 1};
+        return update(quantize.count, ports);
+    }
+
+    Duration operator()(const Softmax& softmax) const {
+        BitPlane labels;
+        labels.address = softmax.label_address;
+        labels.bits = 8;
+        Ports ports(machine_);
+        ports.add(softmax.source, pixels_ * channels());
+        ports.add(softmax.destination, pixels_ * channels());
+        ports.add(labels, pixels_, 1);
+        const std::int64_t passes = softmax.squares ? 1 : 3;
+        return {std::max(passes * beats(softmax.source), ports.cycles()),
+                machine_.vector_depth_cycles + (softmax.squares ? 0 : 18)};
+    }
+
+    Duration operator()(const Exponent&) const { return {4, 1}; }
+
+    Duration operator()(const ShiftQuantize& quantize) const {
+        return vector({&quantize.source}, &quantize.destination, {&quantize.mask});
+    }
+
+    Duration operator()(const FlagQuantize& quantize) const {
+        return vector({&quantize.source}, &quantize.destination, {&quantize.flags});
+    }
+
+    Duration operator()(const PoolBack& back) const {
+        const std::int64_t windows =
+            ceil_div(back.kernel_h, back.stride_y) * ceil_div(back.kernel_w, back.stride_x);
+        Ports ports(machine_);
+        ports.add(back.source, windows * pixels_ * channels());
+        ports.add(back.index, windows * pixels_, channels());
+        ports.add(back.destination, pixels_ * channels());
+        return {std::max(windows * beats(back.source), ports.cycles()),
+                machine_.vector_depth_cycles + (back.average ? 42 : 0)};
+    }
+
+    Duration operator()(const Reduce& reduce) const {
+        if (reduce.with_xhat)
+            return vector({&reduce.source, &reduce.xhat}, nullptr, {&reduce.flags});
+        return vector({&reduce.source}, nullptr, {&reduce.flags});
+    }
+
+    Duration operator()(const BnBack& back) const {
+        return {channels() * (back.bias ? 1 : 2 * machine_.channel_divider_cycles), 1};
+    }
+
+    Duration operator()(const BnError& error) const {
+        const bool iterative = !error.inverse && machine_.divider == DividerKind::iterative;
+        Duration duration =
+            vector({&error.source, &error.xhat}, &error.destination, {}, iterative ? 16 : 1);
+        duration.latency += error.inverse ? 0 : 34;
+        return duration;
+    }
+
+    Duration operator()(const Fork& fork) const {
+        Ports ports(machine_);
+        for (const Fork::Operand& operand : fork.operands)
+            ports.add(operand.tile, pixels_ * channels());
+        ports.add(fork.destination, pixels_ * channels());
+        const auto additions = static_cast<std::int64_t>(fork.operands.size()) - 1;
+        return {std::max(additions * beats(fork.destination), ports.cycles()),
+                machine_.vector_depth_cycles};
+    }
+
+    Duration operator()(const Update& u) const {
+        Ports ports(machine_);
+        ports.add(u.gradient_address, u.count * u.gradient_bytes);
+        // Both are changed where they lie.
+        ports.add(u.accumulator_address, 2 * u.count * u.accumulator_bytes);
+        ports.add(u.master_address, 2 * u.count * u.master_bytes);
+        ports.add(u.quantized_address, u.count * u.quantized_bytes);
+        return update(u.count, ports);
     }
 
 private:
     std::int64_t channels() const { return command_.box.c; }
 
-    /// Folds of array_rows pixels; the last may have fewer.
+    /// Rows of operands that stream through the array.
+    std::int64_t streamed(const Gemm& gemm) const { return gemm.turned ? gemm.m : pixels_; }
+
+    /// Folds of array_rows pixels (columns of a turned one); the last may have fewer.
     std::int64_t output_stationary(const Gemm& gemm) const {
         const std::int64_t rows = machine_.array_rows;
         const std::int64_t out = 2 * rows + machine_.array_columns - 1;
         std::int64_t cycles = rows;
-        for (std::int64_t first = 0; first < pixels_; first += rows) {
-            const std::int64_t bytes = std::min(rows, pixels_ - first) * gemm.bytes;
+        for (std::int64_t first = 0; first < streamed(gemm); first += rows) {
+            const std::int64_t bytes = std::min(rows, streamed(gemm) - first) * gemm.bytes;
             const std::int64_t step =
                 std::max<std::int64_t>(1, ceil_div(bytes, machine_.bank_bytes_per_cycle));
             cycles += std::max(gemm.k * step, out);
@@ -189,7 +276,9 @@ private:
     }
 
     /// A command that streams its tiles once; of two sources the slower one sets the beats.
-    Duration vector(std::initializer_list<const TileView*> sources, const TileView* destination,
+    Duration vector(std::initializer_list<const TileView*> sources,
+                    const TileView* destination = nullptr,
+                    std::initializer_list<const BitPlane*> planes = {},
                     std::int64_t cycles_per_beat = 1) const {
         Ports ports(machine_);
         std::int64_t most_beats = 0;
@@ -198,8 +287,13 @@ private:
             most_beats = std::max(most_beats, beats(*source));
         }
         if (destination != nullptr) ports.add(*destination, pixels_ * channels());
+        for (const BitPlane* plane : planes) ports.add(*plane, pixels_, channels());
         return {std::max(most_beats * cycles_per_beat, ports.cycles()),
                 machine_.vector_depth_cycles};
+    }
+
+    Duration update(std::int64_t count, const Ports& ports) const {
+        return {std::max(ceil_div(count, machine_.update_lanes), ports.cycles()), 1};
     }
 
     const MachineConfig& machine_;
@@ -222,7 +316,7 @@ bool is_at_home(const Command& command) {
                 return unit == Unit::array;
             else if constexpr (std::is_same_v<T, Drain>)
                 return unit == Unit::drain;
-            else if constexpr (std::is_same_v<T, QuantizeCmd>)
+            else if constexpr (std::is_same_v<T, QuantizeCmd> || std::is_same_v<T, Update>)
                 return unit == Unit::update;
             else
                 return unit == Unit::vector;

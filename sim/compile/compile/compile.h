@@ -22,6 +22,16 @@ enum class BatchNorm { running, batch };
 Program compile(const Network& network, const Datapath& datapath, std::int64_t batch,
                 BatchNorm batch_norm, bool prepare);
 
+/// A training step, and what has to run once before the first: the quantisation of the parameters.
+/// Both have the same Dram layout.
+struct TrainingPrograms {
+    Program prepare, step;
+};
+
+/// Throws InputError as compile() does, and where the network can't be trained.
+TrainingPrograms compile_training(const Network& network, const Datapath& datapath,
+                                  std::int64_t batch);
+
 /// The program as text: the Dram's tensors, the tokens, and one command a line.
 std::string listing(const Program& program, const Network& network);
 
@@ -34,5 +44,12 @@ struct Expected {
 /// All of them, by layer, from the network alone.
 std::vector<Expected> quantisation_points(const Network& network, const Datapath& datapath,
                                           std::int64_t batch, BatchNorm batch_norm);
+
+/// Those of TrainingPrograms: the prepared parameters, and those of a step.
+struct TrainingPoints {
+    std::vector<Expected> prepare, step;
+};
+TrainingPoints training_points(const Network& network, const Datapath& datapath,
+                               std::int64_t batch);
 
 }  // namespace wagesim::compile

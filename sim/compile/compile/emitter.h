@@ -75,6 +75,9 @@ inline constexpr TokenKind masters_full{"masters_full", Unit::dma_read, Unit::up
                                         StallCause::weights, 0};
 inline constexpr TokenKind masters_free{"masters_free", Unit::update, Unit::dma_read,
                                         StallCause::dram, 2};
+// A training step's masters are changed where they lie.
+inline constexpr TokenKind masters_free_stored{"masters_free", Unit::dma_write, Unit::dma_read,
+                                               StallCause::dram, 2};
 inline constexpr TokenKind codes_full{"codes_full", Unit::update, Unit::dma_write,
                                       StallCause::weights, 0};
 inline constexpr TokenKind codes_free{"codes_free", Unit::dma_write, Unit::update, StallCause::dram,

@@ -20,6 +20,11 @@ struct Step {
     QpId result;
     Format format;  ///< of the result
     int bytes = 1;
+    // Training: what the backward pass will need.
+    bool keeps_result = false;
+    int plane_bits = 0;  ///< of the mask or the places that won; 0: none
+    QpId plane;
+    Role plane_role = Role::mask;
 };
 
 /// One way through the machine: load, (multiply,) work on the tile, store.
@@ -40,6 +45,8 @@ struct Pass {
         return statistics.front();
     }
     bool drains() const { return array_layer >= 0 && steps.empty(); }
+    /// Tiles then need whole bytes of a bit plane.
+    bool has_planes() const;
 };
 
 /// The pass from `first` through `layers` (its chain, in order).

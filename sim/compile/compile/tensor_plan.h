@@ -14,6 +14,7 @@ struct Job {
     const Datapath& datapath;
     std::int64_t batch = 1;
     BatchNorm batch_norm = BatchNorm::running;
+    bool training = false;  ///< what the backward pass needs is kept
 
     const Layer& layer(int index) const { return network.layers[static_cast<std::size_t>(index)]; }
     int layer_count() const { return static_cast<int>(network.layers.size()); }

@@ -42,6 +42,7 @@ struct TilePlacement {
     std::int64_t input_bytes = 0;        ///< used of the input bank
     std::vector<std::int64_t> operands;  ///< per step; the input bank if tiles come from Dram
     std::vector<std::int64_t> results;   ///< per step, in the output bank
+    std::vector<std::int64_t> planes;    ///< likewise; -1: none
     std::int64_t drained = 0;            ///< y, where nothing works on it
     std::int64_t output_bytes = 0;       ///< used of the output bank
 };

@@ -35,4 +35,14 @@ inline Window window_of(const Layer& layer) {
     return {};
 }
 
+/// A pool's, also a global one's: it steps by its kernel.
+inline Window pool_window_of(const Layer& pool) {
+    Window window = window_of(pool);
+    if (pool.type == LayerType::global_avg_pool) {
+        window.h.stride = window.h.kernel;
+        window.w.stride = window.w.kernel;
+    }
+    return window;
+}
+
 }  // namespace wagesim::compile

@@ -1,0 +1,79 @@
+// REDUCE: a batch norm's sums of the error, a bias' sum.
+#include <algorithm>
+#include <optional>
+
+#include "vector/bank_ports.h"
+#include "vector/bit_plane.h"
+#include "vector/codes.h"
+#include "vector/error_sums.h"
+#include "vector/operations.h"
+#include "vector/tile_view.h"
+#include "wagesim/arith/block_scale.h"
+
+namespace wagesim::rtl {
+namespace {
+
+constexpr int code_bits = 8;  // of flagged codes
+
+}  // namespace
+
+std::vector<ErrorSums> read_error_sums(Buffer& parameters, std::int64_t address,
+                                       std::int64_t channels) {
+    const std::vector<std::int64_t> codes = read_codes(parameters, address, 2 * channels, 8, true);
+    std::vector<ErrorSums> sums;
+    for (std::size_t i = 0; i < codes.size(); i += 2) sums.push_back({codes[i], codes[i + 1]});
+    return sums;
+}
+
+void add_error_sums(Buffer& parameters, std::int64_t address, std::int64_t channels,
+                    const Codes& errors, const Codes* xhat) {
+    const auto width = static_cast<std::size_t>(channels);
+    std::vector<std::uint64_t> sums(width), products(width);  // as registers wrap
+    for (std::size_t i = 0; i < errors.size(); i += width)
+        for (std::size_t c = 0; c < width; ++c)
+            sums[c] += static_cast<std::uint64_t>(errors[i + c]);
+    if (xhat != nullptr)
+        for (std::size_t i = 0; i < errors.size(); i += width)
+            for (std::size_t c = 0; c < width; ++c)
+                products[c] += static_cast<std::uint64_t>(errors[i + c] * (*xhat)[i + c]);
+    const std::vector<ErrorSums> before = read_error_sums(parameters, address, channels);
+    std::vector<std::int64_t> after;
+    for (std::size_t c = 0; c < width; ++c) {
+        sums[c] += static_cast<std::uint64_t>(before[c].errors);
+        products[c] += static_cast<std::uint64_t>(before[c].products);
+        after.push_back(static_cast<std::int64_t>(sums[c]));
+        after.push_back(static_cast<std::int64_t>(products[c]));
+    }
+    write_codes(parameters, address, after, 8, true);
+}
+
+Work reduce(const Machinery& machinery, const Issue& issue, const Reduce& operation) {
+    const Box& box = issue.command.box;
+    BankPorts ports(machinery.config);
+    ports.move(operation.source, box);
+    ports.move(operation.flags, box);
+    if (operation.with_xhat) ports.move(operation.xhat, box);
+    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
+                    machinery.config.vector_depth_cycles, -1};
+    if (width_of(operation.source) > 16 || (operation.with_xhat && width_of(operation.xhat) > 32))
+        throw MachineError("REDUCE: sums codes of at most 2 bytes, or their products with 4");
+
+    Codes errors = read_tile(machinery, operation.source, box);
+    if (operation.flags.exists()) {
+        const std::vector<std::uint8_t> flags =
+            read_plane(machinery.memories, operation.flags, box);
+        for (std::size_t i = 0; i < errors.size(); ++i)
+            errors[i] = arith::flag_operand(errors[i], flags[i] != 0, code_bits);
+    }
+    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, errors);
+    std::optional<Codes> xhat;
+    if (operation.with_xhat) {
+        xhat.emplace(read_tile(machinery, operation.xhat, box));
+        show_lanes(machinery, issue, work, LaneWaves::in_2, operation.xhat, *xhat);
+    }
+    add_error_sums(machinery.memories.parameters, operation.sums_address, box.c, errors,
+                   xhat ? &*xhat : nullptr);
+    return work;
+}
+
+}  // namespace wagesim::rtl
