@@ -4,6 +4,8 @@
 namespace wagesim::app {
 namespace {
 
+constexpr int pixel_offset = 128;  // pixel p enters as code p - 128
+
 /// Index in N, C, H, W order of the k-th element in memory.
 std::int64_t logical_index(const DramTensor& place, std::int64_t k) {
     if (place.order == MemoryOrder::flat) return k;
@@ -26,6 +28,31 @@ void write_tensor(rtl::Machine& machine, const DramTensor& place,
             bytes.push_back(static_cast<std::uint8_t>(code >> (8 * b)));
     }
     machine.write_dram(place.address, bytes.data(), static_cast<std::int64_t>(bytes.size()));
+}
+
+void show_image(rtl::Machine& machine, const std::vector<std::uint8_t>& pixels,
+                const DramTensor& place, Probe& probe) {
+    const Shape& s = place.shape;
+    std::vector<std::int64_t> codes(pixels.size());   // N, C, H, W
+    std::vector<std::int64_t> memory(pixels.size());  // N, H, W, C, as codes are shown
+    std::size_t k = 0;
+    for (std::int64_t n = 0; n < s.n; ++n)
+        for (std::int64_t h = 0; h < s.h; ++h)
+            for (std::int64_t w = 0; w < s.w; ++w)
+                for (std::int64_t c = 0; c < s.c; ++c, ++k) {
+                    const auto i = static_cast<std::size_t>(s.index(n, c, h, w));
+                    codes[i] = memory[k] = std::int64_t{pixels[i]} - pixel_offset;
+                }
+    write_tensor(machine, place, codes);
+    Tap tap;
+    tap.qp = place.qp;
+    tap.box.n = static_cast<std::int32_t>(s.n);
+    tap.box.h = static_cast<std::int32_t>(s.h);
+    tap.box.w = static_cast<std::int32_t>(s.w);
+    tap.box.c = static_cast<std::int32_t>(s.c);
+    tap.format = place.format;
+    tap.codes = memory.data();
+    probe.on_tap(tap);
 }
 
 std::vector<std::int64_t> read_tensor(const rtl::Machine& machine, const DramTensor& place) {

@@ -9,6 +9,7 @@
 #include "inspect.h"
 #include "machine.h"
 #include "run.h"
+#include "train.h"
 #include "wagesim/error.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/network/network.h"
@@ -58,7 +59,14 @@ int command_line(int argc, char** argv) {
         app.add_subcommand("run", "run a network on the simulated machine, every tensor checked");
     run->add_option("network", options.network, "network file (JSON)")->required();
     run->add_option("--mode", mode, "what to run")
-        ->check(CLI::IsMember({"infer"}))
+        ->check(CLI::IsMember({"infer", "train"}))
+        ->capture_default_str();
+    run->add_option("--steps", options.steps, "training steps")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    run->add_option("--lr", options.lr, "learning rate, a multiple of 1/512")
+        ->capture_default_str();
+    run->add_option("--dr", options.dr, "levels of CQ: a power of two up to 128")
         ->capture_default_str();
     run->add_option("--fidelity", options.fidelity,
                     "the array: a tile at a time, or every PE register in every cycle")
@@ -107,6 +115,64 @@ int command_line(int argc, char** argv) {
         ->capture_default_str();
     run->add_flag("--json", options.json, "print one JSON object");
     run->add_flag("--quiet", options.quiet, "print nothing but findings");
+
+    wagesim::app::TrainOptions training;
+    auto* train = app.add_subcommand(
+        "train", "train a network on the machine, step by step beside the golden model");
+    train->add_option("network", training.network, "network file (JSON)")->required();
+    train
+        ->add_option(
+            "--out", training.out,
+            "directory of the run: checkpoints, epochs, at last weights.npz and manifest.json")
+        ->required();
+    train->add_flag("--resume", training.resume,
+                    "go on from the checkpoint in --out: the same bits as without interruption");
+    train->add_option("--data", training.data, "directory of IDX files")->capture_default_str();
+    train->add_option("--epochs", training.epochs, "over the training images")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    train->add_option("--steps", training.steps, "instead of --epochs")->check(CLI::PositiveNumber);
+    train->add_option("--batch", training.batch, "images a step")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    train
+        ->add_option("--lr", training.lr,
+                     "learning rates, multiples of 1/512; default: 0.4,0.1,0.03 "
+                     "(from five epochs on 0.4,0.1,0.03,0.008)")
+        ->delimiter(',');
+    train
+        ->add_option("--lr-at", training.lr_at,
+                     "where each but the first begins, in percent of all steps; default: 60,85 "
+                     "(50,75,90)")
+        ->delimiter(',');
+    train->add_option("--dr", training.dr, "levels of CQ: a power of two up to 128")
+        ->capture_default_str();
+    train->add_option("--datapath", training.datapath, "preset or JSON file")
+        ->capture_default_str();
+    train->add_option("--weights", training.weights, "master codes (.npz); default: from the seed");
+    train->add_option("--golden", training.golden, "the model to check against")
+        ->check(CLI::IsMember({"float64", "float32", "none"}))
+        ->capture_default_str();
+    train
+        ->add_option("--check-every", training.check_every,
+                     "check only each N-th step; the golden model then takes the machine's state")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    train->add_option("--checkpoint-every", training.checkpoint_every, "steps")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    train->add_option("--test-count", training.test_count, "test images for the accuracy")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    train->add_option("--seed", training.seed, "of start weights, shuffling and rounding")
+        ->capture_default_str();
+    train->add_option("--stall-seed", training.stall_seed, "random back-pressure; 0: none")
+        ->capture_default_str();
+    train->add_option("--threads", training.threads, "of the golden model's matrix products")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    train->add_flag("--json", training.json, "print one JSON object");
+    train->add_flag("--quiet", training.quiet, "print nothing but findings");
 
     std::string network_file, datapath_file = "int8";
     std::int64_t batch = 1;
@@ -159,8 +225,10 @@ int command_line(int argc, char** argv) {
 
     if (run->parsed()) {
         if (!window.empty()) parse_window(window, options);
+        options.trains = mode == "train";
         return wagesim::app::run(options);
     }
+    if (train->parsed()) return wagesim::app::train(training);
     if (compile->parsed())
         return wagesim::app::print_program(network_file, datapath_file, batch, batch_norm, listing);
     if (cycles.parsed()) return cycles.run();

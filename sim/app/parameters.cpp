@@ -68,6 +68,11 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
     return text + ")";
 }
 
+constexpr std::pair<Qp, Qp> momenta[] = {{Qp::W, Qp::Accq},
+                                         {Qp::bias, Qp::Accq_bias},
+                                         {Qp::gamma, Qp::Accq_gamma},
+                                         {Qp::beta, Qp::Accq_beta}};
+
 }  // namespace
 
 std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, const Shape& shape) {
@@ -75,6 +80,7 @@ std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, con
         case Qp::image:
         case Qp::W:
         case Qp::Wq:
+        case Qp::Accq:
         case Qp::xhat:
         case Qp::x2:
         case Qp::y:
@@ -147,6 +153,34 @@ void read_parameters(const std::string& path, const Network& network, const Data
                          network.name);
 }
 
+Parameters initial_state(const Network& network, const Datapath& datapath, std::uint32_t seed,
+                         const std::string& weights) {
+    Parameters state = initial_parameters(network, datapath, seed);
+    const bool has_momenta =
+        !weights.empty() && !trace::read_npz(weights, [](const std::string& name) {
+                                 return name.find(".Accq") != std::string::npos;
+                             }).empty();
+    if (!weights.empty() && !has_momenta) read_parameters(weights, network, datapath, state);
+    for (std::size_t i = 0; i < network.layers.size(); ++i)
+        for (const auto& [master, momentum] : momenta) {
+            const int index = static_cast<int>(i);
+            const auto found = state.find({index, master});
+            if (found == state.end()) continue;
+            state[{index, momentum}] =
+                constant(found->second.shape, datapath.at(network.layers[i].name, momentum), false);
+        }
+    if (has_momenta) read_parameters(weights, network, datapath, state);
+    return state;
+}
+
+Parameters parameters_of(const Parameters& state) {
+    Parameters parameters = state;
+    for (const auto& [key, tensor] : state)
+        for (const auto& [master, momentum] : momenta)
+            if (key.second == momentum) parameters.erase(key);
+    return parameters;
+}
+
 void write_parameters(const std::string& path, const Network& network,
                       const Parameters& parameters) {
     trace::NpzWriter writer(path);
@@ -164,7 +198,7 @@ golden::Parameters to_values(const Parameters& parameters) {
     for (const auto& [key, tensor] : parameters) {
         auto& out = values[key];
         out.reserve(tensor.codes.size());
-        for (const std::int64_t code : tensor.codes)
+        for (const std::int64_t code : to_memory_order(tensor.shape, tensor.codes))
             out.push_back(std::ldexp(static_cast<double>(code), -tensor.format.frac));
     }
     return values;

@@ -31,6 +31,14 @@ Parameters initial_parameters(const Network& network, const Datapath& datapath, 
 void read_parameters(const std::string& path, const Network& network, const Datapath& datapath,
                      Parameters& parameters);
 
+/// What training starts from: parameters from the seed or a file, and the momentum of each, 0 or
+/// from the file (conv1.Accq, bn1.Accq_gamma, ...: a checkpoint's).
+Parameters initial_state(const Network& network, const Datapath& datapath, std::uint32_t seed,
+                         const std::string& weights);
+
+/// Without the momenta.
+Parameters parameters_of(const Parameters& state);
+
 void write_parameters(const std::string& path, const Network& network,
                       const Parameters& parameters);
 

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 
+#include "accuracy.h"
 #include "check/judge.h"
 #include "compile/compile.h"
 #include "golden/model.h"
@@ -20,7 +21,9 @@
 #include "progress.h"
 #include "report/document.h"
 #include "report/recorder.h"
+#include "schedule.h"
 #include "session.h"
+#include "trainer.h"
 #include "wagesim/error.h"
 #include "wagesim/trace/files.h"
 #include "wagesim/trace/idx.h"
@@ -96,10 +99,8 @@ public:
           batch_norm_(options.batch_norm == "batch" ? BatchNorm::batch : BatchNorm::running),
           injection_(parse_injection(options.inject)) {
         check_against(datapath_, network_, options.datapath);
-        Parameters parameters = initial_parameters(network_, datapath_, options.seed);
-        if (!options.weights.empty())
-            read_parameters(options.weights, network_, datapath_, parameters);
-        data_ = trace::read_idx(options.data, "t10k", 0, options.count);
+        data_ = trace::read_idx(options.data, options.trains ? "train" : "t10k", 0,
+                                options.trains ? -1 : options.count);
         const Shape& input = network_.input;
         if (input.c != 1 || input.h != data_.rows || input.w != data_.columns)
             throw InputError(options.network + ": input.shape is [" + std::to_string(input.c) +
@@ -123,8 +124,16 @@ public:
         machine_options.injection = injection_;
         machine_options.wave = wave_ ? &*wave_ : nullptr;
         batch_ = std::min(options.batch, data_.count);
-        session_.emplace(network_, datapath_, batch_norm_, std::move(parameters), batch_,
-                         machine_options);
+        if (options.trains) {
+            state_ = initial_state(network_, datapath_, options.seed, options.weights);
+            training_.emplace(network_, datapath_, batch_, machine_options);
+        } else {
+            Parameters parameters = initial_parameters(network_, datapath_, options.seed);
+            if (!options.weights.empty())
+                read_parameters(options.weights, network_, datapath_, parameters);
+            session_.emplace(network_, datapath_, batch_norm_, std::move(parameters), batch_,
+                             machine_options);
+        }
         if (wave_) wave_->end_declarations();
     }
 
@@ -132,10 +141,9 @@ public:
         const auto begin = std::chrono::steady_clock::now();
         openblas_set_num_threads(options_.threads);
         std::optional<golden::Model> golden;
-        if (options_.golden != "none") {
+        if (precision() && session_) {
             golden::Options golden_options;
-            golden_options.precision = options_.golden == "float32" ? golden::Precision::float32
-                                                                    : golden::Precision::float64;
+            golden_options.precision = *precision();
             golden_options.batch_norm = batch_norm_ == BatchNorm::batch
                                             ? golden::BatchNorm::batch
                                             : golden::BatchNorm::running;
@@ -146,13 +154,15 @@ public:
         report::Recorder recorder(network_, datapath_.machine, judge);
         recorder.keep_commands(directory_.has_value());
         Progress progress(!options_.quiet && !options_.json && isatty(STDERR_FILENO) != 0,
-                          data_.count);
+                          training_ ? options_.steps * batch_ : data_.count);
         recorder.on_layer([&](int layer) { progress.at(network_.name_of(layer)); });
 
         std::int64_t right = 0;
         std::string machine_error;
         try {
-            for (std::int64_t first = 0, index = 0; first < data_.count; first += batch_, ++index) {
+            if (training_) train(judge, recorder, progress);
+            for (std::int64_t first = 0, index = 0; session_ && first < data_.count;
+                 first += batch_, ++index) {
                 const std::int64_t size = std::min(batch_, data_.count - first);
                 right += run_batch(first, size, golden ? &*golden : nullptr, judge, recorder);
                 progress.done(first + size);
@@ -174,7 +184,7 @@ public:
         for (auto& tensor : document["tensors"]) {
             const QpId qp{tensor["layer"].get<int>(),
                           *qp_from_string(tensor["qp"].get<std::string>())};
-            if (const Tensor* codes = judge.tensor(qp)) tensor["crc32"] = crc_of(codes->codes);
+            if (const auto codes = judge.tensor(qp)) tensor["crc32"] = crc_of(codes->codes);
         }
         if (wave_) {
             wave_->close();
@@ -202,28 +212,63 @@ private:
     report::RunFacts facts_of(const std::string& machine_error, std::int64_t right,
                               const check::Judge& judge) {
         report::RunFacts facts;
+        facts.mode = training_ ? "train" : "infer";
+        facts.steps = training_ ? options_.steps : 0;
+        facts.loss = loss_;
         facts.fidelity = options_.fidelity;
         facts.golden = options_.golden;
-        facts.batch_norm = options_.batch_norm;
+        facts.batch_norm = training_ ? "batch" : options_.batch_norm;
         facts.network_file = options_.network;
         facts.datapath_name = datapath_.name;
         facts.data = options_.data;
         facts.weights = options_.weights.empty() ? "from seed " + std::to_string(options_.seed)
                                                  : options_.weights;
-        facts.images = data_.count;
+        facts.images = training_ ? options_.steps * batch_ : data_.count;
         facts.batch = batch_;
         facts.seed = options_.seed;
         facts.stall_seed = options_.stall_seed;
-        if (machine_error.empty())
+        if (machine_error.empty() && session_)
             facts.accuracy = static_cast<double>(right) / static_cast<double>(data_.count);
         if (injection_) {
             facts.injection = options_.inject;
-            const auto fate = session_->machine().fate();
+            const auto fate = machine().fate();
             facts.injection_story = fate->story;
             if (fate->hit && machine_error.empty() && judge.clean())
                 facts.injection_story += "; masked: no quantisation point changed";
         }
         return facts;
+    }
+
+    std::optional<golden::Precision> precision() const {
+        if (options_.golden == "none") return std::nullopt;
+        return options_.golden == "float32" ? golden::Precision::float32
+                                            : golden::Precision::float64;
+    }
+    rtl::Machine& machine() { return training_ ? *training_->machine() : session_->machine(); }
+
+    /// All steps. Their loss is the mean.
+    void train(check::Judge& judge, report::Recorder& recorder, Progress& progress) {
+        const Schedule schedule({options_.lr}, {}, options_.steps, 0);
+        const int dr = dr_log2(options_.dr);
+        Batches batches(data_, batch_, options_.seed);
+        Trainer::Options how;
+        how.golden = precision();
+        how.steps = options_.steps;
+        how.registers = [&](std::int64_t step) {
+            return StepRegisters{options_.seed, static_cast<std::uint32_t>(step), schedule.lr(step),
+                                 dr};
+        };
+        Trainer trainer(network_, datapath_, *training_, batches, judge, &recorder, how);
+        trainer.start(state_, 0);
+        double sum = 0;
+        for (std::int64_t step = 0; step < options_.steps; ++step) {
+            sum += trainer.step();
+            progress.done((step + 1) * batch_);
+            if (directory_ && options_.dump == "all")
+                dump(judge, "tensors-step" + std::to_string(step) + ".npz");
+        }
+        loss_ = sum / static_cast<double>(options_.steps);
+        state_ = training_->state();
     }
 
     /// Images first .. first + size through the machine; returns how many it classified rightly.
@@ -242,28 +287,10 @@ private:
         std::int64_t right = 0;
         for (const auto& [qp, tensor] : session_->stored()) {
             judge.check_stored(qp, tensor.codes);
-            if (is_output(qp)) right = classified_rightly(tensor.codes, tensor.shape, first);
+            if (is_output(network_, qp))
+                right = classified_rightly(tensor.codes, tensor.shape, data_.labels, first);
         }
-        judge.end_batch();
-        return right;
-    }
-
-    /// The last layer's own output, not its parameters.
-    bool is_output(const QpId& qp) const {
-        return qp.layer + 1 == static_cast<int>(network_.layers.size()) &&
-               (qp.qp == Qp::z || qp.qp == Qp::y || qp.qp == Qp::x2 || qp.qp == Qp::A ||
-                qp.qp == Qp::stream);
-    }
-
-    std::int64_t classified_rightly(const std::vector<std::int64_t>& logits, const Shape& shape,
-                                    std::int64_t first) const {
-        std::int64_t right = 0;
-        const auto classes = shape.c * shape.h * shape.w;
-        for (std::int64_t n = 0; n < shape.n; ++n) {
-            const auto row = logits.begin() + n * classes;
-            const auto best = std::max_element(row, row + classes) - row;
-            right += best == data_.labels[static_cast<std::size_t>(first + n)];
-        }
+        judge.finish();
         return right;
     }
 
@@ -277,8 +304,8 @@ private:
                                 (options_.dump == "mismatch"
                                      ? wrong
                                      : fnmatch(options_.dump.c_str(), name.c_str(), 0) == 0);
-            const Tensor* tensor = judge.tensor(verdict.qp);
-            if (!wanted || tensor == nullptr) continue;
+            const auto tensor = judge.tensor(verdict.qp);
+            if (!wanted || !tensor) continue;
             const auto shape = file_shape(network_, verdict.qp, tensor->shape);
             Format format = tensor->format;
             format.bits = std::min(format.bits, 64);
@@ -293,7 +320,9 @@ private:
     void write_directory(nlohmann::ordered_json& document, const report::Recorder& recorder,
                          const check::Judge& judge) {
         if (options_.dump != "none" && options_.dump != "all") dump(judge, "tensors.npz");
-        write_parameters(directory_->file("weights.npz"), network_, session_->parameters());
+        if (training_) write_parameters(directory_->file("state.npz"), network_, state_);
+        write_parameters(directory_->file("weights.npz"), network_,
+                         training_ ? parameters_of(state_) : session_->parameters());
         const auto write = [&](const char* name, const std::string& text) {
             trace::write_file_atomically(directory_->file(name), text);
         };
@@ -316,7 +345,10 @@ private:
     std::int64_t batch_ = 0;
     std::optional<trace::PendingDirectory> directory_;
     std::optional<trace::WaveWriter> wave_;
-    std::optional<Session> session_;
+    std::optional<Session> session_;           // infers, or
+    std::optional<TrainingSession> training_;  // trains
+    Parameters state_;
+    std::optional<double> loss_;
 };
 
 }  // namespace

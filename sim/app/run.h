@@ -11,6 +11,7 @@ namespace wagesim::app {
 /// The command line's options, checked one by one but not yet against files.
 struct RunOptions {
     std::string network;
+    bool trains = false;
     std::string data = "/usr/share/datasets/fashion-mnist";
     std::string weights;  ///< .npz of master codes; empty: from the seed
     std::string datapath = "int8";
@@ -21,6 +22,9 @@ struct RunOptions {
     std::string inject, wave, out;
     std::vector<std::string> wave_scopes;
     std::int64_t count = 16, batch = 64;
+    std::int64_t steps = 1;  ///< training
+    double lr = 0.4;
+    int dr = 128;
     std::int64_t wave_from = 0, wave_to = std::numeric_limits<std::int64_t>::max();
     std::uint32_t seed = 1, stall_seed = 0;
     int threads = 1, quantum = 64;

@@ -1,12 +1,13 @@
 // See session.h.
 #include "session.h"
 
+#include <stdexcept>
+
+#include "accuracy.h"
 #include "host.h"
 
 namespace wagesim::app {
 namespace {
-
-constexpr int pixel_offset = 128;  // pixel p enters as code p - 128
 
 /// Points that only a program's prologue makes.
 bool made_by_prologue(Qp qp, compile::BatchNorm batch_norm) {
@@ -34,8 +35,16 @@ Session::Session(const Network& network, const Datapath& datapath, compile::Batc
       parameters_(std::move(parameters)) {
     programs_.emplace(std::pair{batch, true},
                       compile::compile(network, datapath, batch, batch_norm, true));
-    machine_ = std::make_unique<rtl::Machine>("machine", datapath_.machine, options);
+    machine_ = std::make_shared<rtl::Machine>("machine", datapath_.machine, options);
 }
+
+Session::Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,
+                 Parameters parameters, std::shared_ptr<rtl::Machine> machine)
+    : network_(network),
+      datapath_(datapath),
+      batch_norm_(batch_norm),
+      parameters_(std::move(parameters)),
+      machine_(std::move(machine)) {}
 
 const Program& Session::begin_batch(std::int64_t size) {
     size_ = size;
@@ -63,12 +72,19 @@ rtl::Machine::Totals Session::run(const std::vector<std::uint8_t>& pixels, Probe
     for (const DramTensor& place : program_->tensors) {
         if (!place.from_host) continue;
         if (place.qp.layer < 0)
-            show_image(pixels, place, probe);
+            show_image(*machine_, pixels, place, probe);
         else if (prepare_)
             write_tensor(*machine_, place, parameters_.at({place.qp.layer, place.qp.qp}).codes);
     }
     loaded_size_ = size_;
     return machine_->run(*program_, probe);
+}
+
+Tensor Session::output() const {
+    for (const DramTensor& place : program_->tensors)
+        if (is_output(network_, place.qp) && place.role == Role::codes)
+            return {place.shape, place.format, read_tensor(*machine_, place)};
+    throw std::logic_error("session: the program stores no output");
 }
 
 std::vector<std::pair<QpId, Tensor>> Session::stored() {
@@ -83,31 +99,6 @@ std::vector<std::pair<QpId, Tensor>> Session::stored() {
         tensors.emplace_back(place.qp, std::move(tensor));
     }
     return tensors;
-}
-
-void Session::show_image(const std::vector<std::uint8_t>& pixels, const DramTensor& place,
-                         Probe& probe) {
-    const Shape& s = place.shape;
-    std::vector<std::int64_t> codes(pixels.size());   // N, C, H, W
-    std::vector<std::int64_t> memory(pixels.size());  // N, H, W, C, as codes are shown
-    std::size_t k = 0;
-    for (std::int64_t n = 0; n < s.n; ++n)
-        for (std::int64_t h = 0; h < s.h; ++h)
-            for (std::int64_t w = 0; w < s.w; ++w)
-                for (std::int64_t c = 0; c < s.c; ++c, ++k) {
-                    const auto i = static_cast<std::size_t>(s.index(n, c, h, w));
-                    codes[i] = memory[k] = std::int64_t{pixels[i]} - pixel_offset;
-                }
-    write_tensor(*machine_, place, codes);
-    Tap tap;
-    tap.qp = place.qp;
-    tap.box.n = static_cast<std::int32_t>(s.n);
-    tap.box.h = static_cast<std::int32_t>(s.h);
-    tap.box.w = static_cast<std::int32_t>(s.w);
-    tap.box.c = static_cast<std::int32_t>(s.c);
-    tap.format = place.format;
-    tap.codes = memory.data();
-    probe.on_tap(tap);
 }
 
 }  // namespace wagesim::app

@@ -20,9 +20,12 @@ namespace wagesim::app {
 class Session {
 public:
     /// Compiles for batches of `batch` images at once, so that what can't be compiled is refused
-    /// here (InputError). One session per process: SystemC elaborates once.
+    /// here (InputError). One machine per process: SystemC elaborates once.
     Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,
             Parameters parameters, std::int64_t batch, const rtl::MachineOptions& options);
+    /// On a machine that has run something else, whose Dram is lost.
+    Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,
+            Parameters parameters, std::shared_ptr<rtl::Machine> machine);
 
     /// A batch of this size comes next. Its program quantises the parameters first where the Dram
     /// does not hold them yet for this size.
@@ -31,6 +34,8 @@ public:
     std::vector<check::ExpectedTensor> expected() const;
     /// Runs it: size * C * H * W pixels in N, C, H, W order.
     rtl::Machine::Totals run(const std::vector<std::uint8_t>& pixels, Probe& probe);
+    /// The batch's output (is_output), with its codes in N, C, H, W order.
+    Tensor output() const;
     /// Tensors of the batch that the machine stored, with their codes in N, C, H, W order;
     /// the running statistics among them become the session's parameters.
     std::vector<std::pair<QpId, Tensor>> stored();
@@ -39,13 +44,11 @@ public:
     rtl::Machine& machine() { return *machine_; }
 
 private:
-    void show_image(const std::vector<std::uint8_t>& pixels, const DramTensor& place, Probe& probe);
-
     const Network& network_;
     const Datapath& datapath_;
     compile::BatchNorm batch_norm_;
     Parameters parameters_;
-    std::unique_ptr<rtl::Machine> machine_;
+    std::shared_ptr<rtl::Machine> machine_;
     std::map<std::pair<std::int64_t, bool>, Program> programs_;
     const Program* program_ = nullptr;
     std::int64_t size_ = 0;

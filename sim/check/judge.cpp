@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include "wagesim/arith/wide.h"
@@ -41,22 +42,21 @@ std::string hexadecimal(Wide value, int bits) {
     return "0x" + std::string(digits.rbegin(), digits.rend());
 }
 
-/// The code of a golden value that the grid of the hardware holds after scaling; false where the
-/// value lies between two codes.
-template <class Code>
-bool to_code(double scaled, Code& code) {
-    constexpr double limit = sizeof(Code) == 8 ? 9.2e18 : 1.7e38;  // a little under the largest
-    if (!(std::abs(scaled) < limit)) return false;
-    code = static_cast<Code>(scaled);
-    return static_cast<double>(code) == scaled;
-}
-
-/// Golden's decimal strings hold integers beyond 2^53.
-Wide parse_wide(const std::string& text) {
-    Wide value = 0;
-    std::size_t i = text.empty() || text[0] != '-' ? 0 : 1;
-    for (; i < text.size(); ++i) value = value * 10 + (text[i] - '0');
-    return text[0] == '-' ? -value : value;
+/// Integers in doubles as codes; false where one is not an integer or is 2^51 or larger. Adding
+/// 1.5 * 2^52 leaves an integer's two's complement in the low bits of the double.
+bool to_codes(const double* values, double scale, std::size_t count, std::int64_t* codes) {
+    constexpr double shift = 0x1.8p52;
+    std::int64_t shift_bits = 0;
+    std::memcpy(&shift_bits, &shift, sizeof shift);
+    std::int64_t wrong = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double value = values[i] * scale, shifted = value + shift;
+        std::int64_t bits = 0;
+        std::memcpy(&bits, &shifted, sizeof bits);
+        codes[i] = bits - shift_bits;
+        wrong += shifted - shift == value && std::abs(value) < 0x1p51 ? 0 : 1;
+    }
+    return wrong == 0;
 }
 
 Wide largest(const Format& format) {
@@ -65,6 +65,28 @@ Wide largest(const Format& format) {
 
 bool is_layer_output(Qp qp) {
     return qp == Qp::y || qp == Qp::z || qp == Qp::x2 || qp == Qp::A || qp == Qp::stream;
+}
+
+/// Whose codes have an exponent (docs/training.md, numbers).
+bool has_exponent(Qp qp) {
+    switch (qp) {
+        case Qp::e0:
+        case Qp::E1:
+        case Qp::E1m:
+        case Qp::g_beta:
+        case Qp::g_gamma:
+        case Qp::m1:
+        case Qp::m2:
+        case Qp::bn_err:
+        case Qp::pool_err:
+        case Qp::fork:
+        case Qp::E2:
+        case Qp::dx:
+        case Qp::gW:
+            return true;
+        default:
+            return false;
+    }
 }
 
 }  // namespace
@@ -87,30 +109,53 @@ std::string_view to_string(Cause cause) {
     return "other";
 }
 
-Judge::Judge(const Network& network, golden::Model* golden) : network_(network), golden_(golden) {}
+Judge::Judge(const Network& network, golden::Model* golden) : network_(network), model_(golden) {}
 
 std::string Judge::name_of(const QpId& qp) const {
     return network_.name_of(qp.layer) + "." + std::string(to_string(qp.qp));
 }
 
-void Judge::begin_batch(const std::vector<ExpectedTensor>& expected) {
+void Judge::begin(const std::vector<ExpectedTensor>& expected) {
+    std::map<Key, Record> before = std::move(records_);  // their memory is used again
     records_.clear();
-    golden_layers_ = -2;
     for (const auto& [qp, shape] : expected) {
         const Key key{qp.layer, qp.qp};
-        Record& fresh = records_[key];
         const auto [known, inserted] = verdict_index_.try_emplace(key, verdicts_.size());
         if (inserted) {
             TensorVerdict verdict;
             verdict.qp = qp;
             verdicts_.push_back(verdict);
         }
+        verdicts_[known->second].shape = shape;
+        Record fresh;
+        if (const auto old = before.find(key); old != before.end()) {
+            fresh.expected.swap(old->second.expected);
+            fresh.seen.swap(old->second.seen);
+        }
         fresh.verdict = known->second;
-        verdicts_[fresh.verdict].shape = shape;
-        fresh.actual.shape = shape;
-        fresh.actual.codes.assign(static_cast<std::size_t>(shape.size()), 0);
+        fresh.shape = shape;
         fresh.seen.assign(static_cast<std::size_t>(shape.size()), 0);
+        records_[key] = std::move(fresh);
     }
+}
+
+void Judge::begin_batch(const std::vector<ExpectedTensor>& expected) {
+    is_step_ = false;
+    is_judging_ = model_ != nullptr;
+    model_layers_ = -2;
+    points_.clear();
+    begin(expected);
+}
+
+void Judge::begin_step(const std::vector<ExpectedTensor>& expected, golden::Points points) {
+    is_step_ = is_judging_ = true;
+    points_ = std::move(points);
+    begin(expected);
+}
+
+const Judge::Record* Judge::find(const QpId& qp) const {
+    const auto found = records_.find({qp.layer, qp.qp});
+    return found == records_.end() ? nullptr : &found->second;
 }
 
 Judge::Record& Judge::record(const QpId& qp) {
@@ -122,59 +167,37 @@ Judge::Record& Judge::record(const QpId& qp) {
 }
 
 void Judge::prepare(Record& record, const Format& format) {
-    record.prepared = true;
-    record.actual.format = format;
+    record.is_prepared = true;
+    record.format = format;
     TensorVerdict& verdict = verdicts_[record.verdict];
     verdict.format = format;
-    if (golden_ == nullptr) return;
-
-    while (golden_layers_ < verdict.qp.layer) {
-        ++golden_layers_;
-        auto tensors = golden_->layer(golden_layers_);
-        for (auto& [qp, tensor] : tensors) {
-            const auto found = records_.find({golden_layers_, qp});
-            if (found != records_.end()) found->second.golden = std::move(tensor);
-        }
-    }
-    const golden::Tensor& golden = record.golden;
-    const auto size = static_cast<std::size_t>(record.actual.shape.size());
-    if (golden.values.size() != size) {
-        findings_.push_back(
-            {name_of(verdict.qp), "the golden model has " + std::to_string(golden.values.size()) +
-                                      " elements, expected " + std::to_string(size)});
-        record.expected.assign(format.bits > 64 ? 0 : size, 0);
-        record.wide.assign(format.bits > 64 ? size : 0, 0);
-        record.on_grid.assign(size, false);
+    const auto size = static_cast<std::size_t>(record.shape.size());
+    if (!is_judging_) {
+        record.got.assign(size, 0);
         return;
     }
-    const double scale = std::ldexp(1.0, format.frac - format.exponent);
-    const auto convert = [&](auto& codes) {
-        codes.resize(size);
-        for (std::size_t i = 0; i < size; ++i) {
-            if (to_code(golden.values[i] * scale, codes[i])) continue;
-            if (record.on_grid.empty()) record.on_grid.assign(size, true);
-            record.on_grid[i] = false;
+    if (!is_step_)
+        while (model_layers_ < verdict.qp.layer) {
+            ++model_layers_;
+            for (auto& [qp, tensor] : model_->layer(model_layers_))
+                points_[{model_layers_, qp}] = tensor;
         }
-    };
-    if (format.bits > 64) {
-        convert(record.wide);
-        for (std::size_t i = 0; i < golden.exact.size(); ++i)
-            if (!golden.exact[i].empty()) {
-                record.wide[i] = parse_wide(golden.exact[i]);
-                if (!record.on_grid.empty()) record.on_grid[i] = true;
-            }
-    } else {
-        convert(record.expected);
+    // Taken: a batch's tensors are not kept longer than needed.
+    if (auto made = points_.extract({verdict.qp.layer, verdict.qp.qp}); !made.empty())
+        record.golden = std::move(made.mapped());
+    const std::size_t made = record.golden ? record.golden->values.size() : 0;
+    if (made != size) {
+        findings_.push_back({name_of(verdict.qp), "the golden model has " + std::to_string(made) +
+                                                      " elements, expected " +
+                                                      std::to_string(size)});
+        record.golden = std::make_shared<golden::Tensor>();
+        record.expected.assign(size, 0);
+        record.between.assign(size, true);
+        return;
     }
-    // A mantissa with an exponent per channel, shown as one integer: no register of that width.
-    const bool floating = verdict.qp.qp == Qp::inv || verdict.qp.qp == Qp::fold_a;
-    if (!floating && golden.bits != 0 &&
-        (golden.bits != format.bits || golden.is_signed != format.is_signed))
-        findings_.push_back(
-            {name_of(verdict.qp), "the hardware's register has " + std::to_string(format.bits) +
-                                      (format.is_signed ? " bits signed" : " bits unsigned") +
-                                      ", the golden model's " + std::to_string(golden.bits) +
-                                      (golden.is_signed ? " bits signed" : " bits unsigned")});
+    const golden::Tensor& golden = *record.golden;
+    convert(record);
+    check_format(record, format);
     if (!golden.certified) {
         verdict.certified = false;
         verdict.why_not = golden.why_not;
@@ -182,27 +205,84 @@ void Judge::prepare(Record& record, const Format& format) {
     verdict.differs_from_wide += golden.differs_from_wide;
 }
 
+/// Golden values to codes of the hardware's unit.
+void Judge::convert(Record& record) {
+    const golden::Tensor& golden = *record.golden;
+    const std::size_t size = golden.values.size();
+    const int unit_log2 = record.format.exponent - record.format.frac;
+    const double scale = std::ldexp(1.0, -unit_log2);
+    record.expected.resize(size);
+    if (record.format.bits <= 64 && golden.exact.empty() &&
+        to_codes(golden.values.data(), scale, size, record.expected.data()))
+        return;
+    // Codes beyond the doubles are at the golden model's own unit.
+    const bool is_exact = !golden.exact.empty() && golden.exponent - golden.frac == unit_log2;
+    const bool is_wide = record.format.bits > 64;
+    const double limit = is_wide ? 1.7e38 : 9.2e18;  // a little under the largest
+    if (is_wide) record.wide.assign(size, 0);
+    for (std::size_t i = 0; i < size; ++i) {
+        const double scaled = golden.values[i] * scale;
+        Wide code = 0;
+        bool on_grid = true;
+        if (is_exact) {
+            code = golden.exact[i];
+        } else {
+            on_grid = std::abs(scaled) < limit;
+            if (on_grid) code = static_cast<Wide>(std::floor(scaled));
+            on_grid = on_grid && static_cast<double>(code) == scaled;
+        }
+        if (is_wide) record.wide[i] = code;
+        record.expected[i] = static_cast<std::int64_t>(code);
+        if (on_grid) continue;
+        record.between.resize(size);
+        record.between[i] = true;
+    }
+}
+
+void Judge::check_format(const Record& record, const Format& format) {
+    const golden::Tensor& golden = *record.golden;
+    const QpId& qp = verdicts_[record.verdict].qp;
+    // A mantissa with an exponent per channel, shown as one integer: no register of that width.
+    if (qp.qp == Qp::inv || qp.qp == Qp::fold_a) return;
+    const auto differ = [&](const std::string& hardware, const std::string& model) {
+        findings_.push_back(
+            {name_of(qp), "the hardware's " + hardware + ", the golden model's " + model});
+    };
+    const auto width = [](int bits, bool is_signed) {
+        return std::to_string(bits) + (is_signed ? " bits signed" : " bits unsigned");
+    };
+    const auto unit = [](int frac, int exponent) {
+        return "frac " + std::to_string(frac) + " and exponent " + std::to_string(exponent);
+    };
+    if (golden.bits != 0 && (golden.bits != format.bits || golden.is_signed != format.is_signed))
+        differ("register has " + width(format.bits, format.is_signed),
+               width(golden.bits, golden.is_signed));
+    if (is_step_ && (golden.frac != format.frac || golden.exponent != format.exponent))
+        differ("codes have " + unit(format.frac, format.exponent),
+               unit(golden.frac, golden.exponent));
+}
+
 std::array<std::int64_t, 4> Judge::coordinates(const Record& record, std::int64_t index) const {
-    const Shape& shape = record.actual.shape;
-    const std::int64_t w = index % shape.w, h = index / shape.w % shape.h;
-    const std::int64_t c = index / (shape.w * shape.h) % shape.c;
-    return {index / (shape.w * shape.h * shape.c), c, h, w};
+    const Shape& shape = record.shape;
+    const std::int64_t c = index % shape.c, w = index / shape.c % shape.w;
+    const std::int64_t h = index / (shape.c * shape.w) % shape.h;
+    return {index / (shape.c * shape.w * shape.h), c, h, w};
 }
 
 Cause Judge::classify(const Record& record, std::int64_t index, Wide expected, Wide got) const {
-    const Format& format = record.actual.format;
+    const Format& format = record.format;
     const Wide difference = got - expected;
     const Wide top = largest(format), bottom = format.is_signed ? -top : Wide{0};
     const auto at_bound = [&](Wide code) { return code >= top || code <= bottom; };
     if (format.bits < 120 && difference % (static_cast<Wide>(1) << format.bits) == 0)
         return Cause::wrap;
     const bool bounded = at_bound(expected) != at_bound(got) && (expected != 0 && got != 0);
-    if (bounded && (record.golden.saturations > 0 || record.saturations > 0))
+    if (bounded && (record.golden->saturations > 0 || record.saturations > 0))
         return Cause::saturation;
-    if ((record.golden.wraps > 0 || record.wraps > 0) && (difference > top || difference < -top))
+    if ((record.golden->wraps > 0 || record.wraps > 0) && (difference > top || difference < -top))
         return Cause::wrap;
     if (difference == 1 || difference == -1) {
-        const auto& ties = record.golden.ties;
+        const auto& ties = record.golden->ties;
         return !ties.empty() && ties[static_cast<std::size_t>(index)] ? Cause::rounding_tie
                                                                       : Cause::rounding;
     }
@@ -215,7 +295,7 @@ Cause Judge::classify(const Record& record, std::int64_t index, Wide expected, W
 void Judge::note_mismatch(Record& record, std::int64_t index, Wide got, const Tap& tap) {
     TensorVerdict& verdict = verdicts_[record.verdict];
     const auto i = static_cast<std::size_t>(index);
-    const bool on_grid = record.on_grid.empty() || record.on_grid[i];
+    const bool on_grid = record.between.empty() || !record.between[i];
     const Wide expected = record.wide.empty() ? Wide{record.expected[i]} : record.wide[i];
     ++verdict.mismatches;
     const Cause cause = on_grid ? classify(record, index, expected, got) : Cause::other;
@@ -232,7 +312,7 @@ void Judge::note_mismatch(Record& record, std::int64_t index, Wide got, const Ta
     mismatch.got = decimal(got);
     mismatch.got_hex = hexadecimal(got, tap.format.bits);
     mismatch.got_value = std::ldexp(static_cast<double>(got), scale);
-    mismatch.expected_value = record.golden.values.size() > i ? record.golden.values[i] : 0;
+    mismatch.expected_value = record.golden->values.size() > i ? record.golden->values[i] : 0;
     mismatch.expected = on_grid ? decimal(expected) : "between two codes";
     mismatch.expected_hex = on_grid ? hexadecimal(expected, tap.format.bits) : "-";
     Wide differing = expected ^ got;
@@ -246,77 +326,110 @@ void Judge::note_mismatch(Record& record, std::int64_t index, Wide got, const Ta
 
 void Judge::on_tap(const Tap& tap) {
     Record& here = record(tap.qp);
-    if (!here.prepared) prepare(here, tap.format);
+    if (!here.is_prepared) prepare(here, tap.format);
+    if (tap.format != here.format && !here.has_two_formats) {
+        here.has_two_formats = true;
+        findings_.push_back({name_of(tap.qp), "the hardware's tiles differ in their format"});
+    }
     here.saturations += tap.saturations;
     here.wraps += tap.wraps;
-    const Shape& shape = here.actual.shape;
+    here.underflows += tap.underflows;
+    here.align_rounded += tap.align_rounded;
 
-    const bool judged = golden_ != nullptr;
-    const std::int64_t delivered_before = here.delivered;
-    const auto take = [&](std::int64_t index, std::int64_t k) {
-        const auto i = static_cast<std::size_t>(index);
-        if (here.seen[i] != 0) {
-            ++here.duplicates;
-            return;
-        }
-        here.seen[i] = 1;
-        ++here.delivered;
-        const Wide got = tap.wide != nullptr ? tap.wide[k] : Wide{tap.codes[k]};
-        here.actual.codes[i] = static_cast<std::int64_t>(got);
-        if (!judged) return;
-        const Wide expected = here.wide.empty() ? Wide{here.expected[i]} : here.wide[i];
-        if (expected != got || !(here.on_grid.empty() || here.on_grid[i]))
-            note_mismatch(here, index, got, tap);
-    };
+    const Shape& shape = here.shape;
+    const Box& box = tap.box;
     const auto outside = [&] {
         return std::logic_error("the machine shows an element outside " + name_of(tap.qp));
     };
-
-    const Box& box = tap.box;
     if (tap.first >= 0) {
-        // Memory order: weights O, kh, kw, I; shape.n, c, h, w are O, I, kh, kw.
         if (tap.first + box.c > shape.size()) throw outside();
-        for (std::int64_t k = 0; k < tap.box.c; ++k) {
-            const std::int64_t m = tap.first + k;
-            const std::int64_t i = m % shape.c, w = m / shape.c % shape.w;
-            const std::int64_t h = m / (shape.c * shape.w) % shape.h;
-            take(shape.index(m / (shape.c * shape.w * shape.h), i, h, w), k);
-        }
-    } else {
-        if (box.n0 < 0 || box.n0 + box.n > shape.n || box.c0 < 0 || box.c0 + box.c > shape.c ||
-            box.h0 < 0 || box.h0 + box.h > shape.h || box.w0 < 0 || box.w0 + box.w > shape.w)
-            throw outside();
-        const std::int64_t plane = shape.h * shape.w;
-        std::int64_t k = 0;
-        for (std::int64_t n = box.n0; n < box.n0 + box.n; ++n)
-            for (std::int64_t h = box.h0; h < box.h0 + box.h; ++h)
-                for (std::int64_t w = box.w0; w < box.w0 + box.w; ++w) {
-                    std::int64_t index = shape.index(n, box.c0, h, w);
-                    for (std::int32_t c = 0; c < box.c; ++c, index += plane) take(index, k++);
-                }
+        take(here, tap.first, box.c, tap, 0);
+        return;
     }
-    if (judged) verdicts_[here.verdict].checked += here.delivered - delivered_before;
+    if (box.n0 < 0 || box.n0 + box.n > shape.n || box.c0 < 0 || box.c0 + box.c > shape.c ||
+        box.h0 < 0 || box.h0 + (box.h - 1) * box.step_h >= shape.h || box.w0 < 0 ||
+        box.w0 + (box.w - 1) * box.step_w >= shape.w)
+        throw outside();
+    // The longest runs that are contiguous in memory order.
+    const bool whole_pixels = box.c == shape.c && (box.step_w == 1 || box.w == 1);
+    const bool whole_rows = whole_pixels && box.w == shape.w && (box.step_h == 1 || box.h == 1);
+    const bool whole_images = whole_rows && box.h == shape.h;
+    const std::int32_t n_runs = whole_images ? 1 : box.n;
+    const std::int32_t h_runs = whole_rows ? 1 : box.h;
+    const std::int32_t w_runs = whole_pixels ? 1 : box.w;
+    const std::int64_t count = box.size() / (std::int64_t{n_runs} * h_runs * w_runs);
+    std::int64_t offset = 0;
+    for (std::int32_t n = 0; n < n_runs; ++n)
+        for (std::int32_t h = 0; h < h_runs; ++h)
+            for (std::int32_t w = 0; w < w_runs; ++w, offset += count)
+                take(here,
+                     shape.memory_index(box.n0 + n, box.c0, box.h0 + h * box.step_h,
+                                        box.w0 + w * box.step_w),
+                     count, tap, offset);
+}
+
+/// Elements [first, first + count) in memory order are the tap's codes from `offset` on.
+void Judge::take(Record& record, std::int64_t first, std::int64_t count, const Tap& tap,
+                 std::int64_t offset) {
+    const auto from = static_cast<std::size_t>(first), size = static_cast<std::size_t>(count);
+    std::uint8_t* seen = record.seen.data() + from;
+    const bool is_first_time = std::memchr(seen, 1, size) == nullptr;
+    if (is_first_time && is_judging_ && tap.wide == nullptr && record.wide.empty() &&
+        record.between.empty() && record.got.empty() &&
+        std::memcmp(record.expected.data() + from, tap.codes + offset,
+                    size * sizeof(std::int64_t)) == 0) {
+        std::memset(seen, 1, size);
+        record.delivered += count;
+        verdicts_[record.verdict].checked += count;
+        return;
+    }
+    for (std::int64_t k = 0; k < count; ++k) {
+        if (seen[k] != 0) {
+            ++record.duplicates;
+            continue;
+        }
+        seen[k] = 1;
+        ++record.delivered;
+        const Wide got = tap.wide != nullptr ? tap.wide[offset + k] : Wide{tap.codes[offset + k]};
+        const std::size_t i = from + static_cast<std::size_t>(k);
+        if (!record.got.empty()) record.got[i] = static_cast<std::int64_t>(got);
+        if (!is_judging_) continue;
+        ++verdicts_[record.verdict].checked;
+        const Wide expected = record.wide.empty() ? Wide{record.expected[i]} : record.wide[i];
+        if (expected == got && (record.between.empty() || !record.between[i])) continue;
+        if (record.got.empty()) {
+            record.got = record.expected;
+            record.got[i] = static_cast<std::int64_t>(got);
+        }
+        note_mismatch(record, first + k, got, tap);
+    }
 }
 
 void Judge::check_stored(const QpId& qp, const std::vector<std::int64_t>& codes) {
     const Record& here = record(qp);
+    const auto shown = tensor(qp);
     for (std::size_t i = 0; i < codes.size(); ++i) {
-        if (here.actual.codes[i] == codes[i]) continue;
-        const auto at = coordinates(here, static_cast<std::int64_t>(i));
-        findings_.push_back(
-            {name_of(qp),
-             "the Dram holds " + std::to_string(codes[i]) + " at [" + std::to_string(at[0]) + "," +
-                 std::to_string(at[1]) + "," + std::to_string(at[2]) + "," + std::to_string(at[3]) +
-                 "], the machine had computed " + std::to_string(here.actual.codes[i])});
+        const std::int64_t made = shown ? shown->codes[i] : 0;
+        if (made == codes[i]) continue;
+        const Shape& shape = here.shape;
+        const auto index = static_cast<std::int64_t>(i);
+        const std::int64_t w = index % shape.w, h = index / shape.w % shape.h;
+        const std::int64_t c = index / (shape.w * shape.h) % shape.c;
+        const std::int64_t n = index / (shape.w * shape.h * shape.c);
+        findings_.push_back({name_of(qp), "the Dram holds " + std::to_string(codes[i]) + " at [" +
+                                              std::to_string(n) + "," + std::to_string(c) + "," +
+                                              std::to_string(h) + "," + std::to_string(w) +
+                                              "], the machine had computed " +
+                                              std::to_string(made)});
         return;
     }
 }
 
-void Judge::end_batch() {
+void Judge::finish() {
     for (auto& [key, here] : records_) {
         TensorVerdict& verdict = verdicts_[here.verdict];
         const std::string name = name_of(verdict.qp);
-        const std::int64_t size = here.actual.shape.size();
+        const std::int64_t size = here.shape.size();
         if (here.delivered != size)
             findings_.push_back({name, std::to_string(size - here.delivered) + " of " +
                                            std::to_string(size) + " elements were never made"});
@@ -325,45 +438,65 @@ void Judge::end_batch() {
                 {name, std::to_string(here.duplicates) + " elements were made more than once"});
         verdict.saturations += here.saturations;
         verdict.wraps += here.wraps;
-        if (golden_ == nullptr || !here.prepared) continue;
+        verdict.underflows += here.underflows;
+        verdict.align_rounded += here.align_rounded;
+        if (is_step_ && here.is_prepared && has_exponent(verdict.qp.qp)) {
+            const int exponent = here.format.exponent;
+            if (!verdict.exponents) verdict.exponents.emplace(exponent, exponent);
+            verdict.exponents->first = std::min(verdict.exponents->first, exponent);
+            verdict.exponents->second = std::max(verdict.exponents->second, exponent);
+        }
+        if (!is_judging_ || !here.is_prepared) continue;
         const auto differ = [&](const char* what, std::int64_t hardware, std::int64_t golden) {
             if (hardware != golden)
                 findings_.push_back({name, "the hardware counts " + std::to_string(hardware) + " " +
                                                what + ", the golden model " +
                                                std::to_string(golden)});
         };
-        differ("saturations", here.saturations, here.golden.saturations);
-        differ("wraps", here.wraps, here.golden.wraps);
-
-        if (verdict.qp.layer < 0 || !is_layer_output(verdict.qp.qp)) continue;
-        const auto reference = golden_->unquantized(verdict.qp.layer);
-        if (reference.size() != here.actual.codes.size()) continue;
-        double signal = 0, noise = 0, largest_error = 0;
-        const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
-        for (std::size_t i = 0; i < reference.size(); ++i) {
-            const double error = static_cast<double>(here.actual.codes[i]) * unit - reference[i];
-            signal += reference[i] * reference[i];
-            noise += error * error;
-            largest_error = std::max(largest_error, std::abs(error));
-        }
-        verdict.largest_error = largest_error;
-        if (noise > 0 && signal > 0) verdict.sqnr_db = 10 * std::log10(signal / noise);
+        differ("saturations", here.saturations, here.golden->saturations);
+        differ("wraps", here.wraps, here.golden->wraps);
+        differ("underflows", here.underflows, here.golden->underflows);
+        differ("aligned elements that it rounded", here.align_rounded, here.golden->align_rounded);
+        if (!is_step_ && verdict.qp.layer >= 0 && is_layer_output(verdict.qp.qp))
+            compare_with_unquantized(here);
     }
+    points_.clear();
 }
 
-const Tensor* Judge::tensor(const QpId& qp) const {
-    const auto found = records_.find({qp.layer, qp.qp});
-    return found == records_.end() ? nullptr : &found->second.actual;
+void Judge::compare_with_unquantized(const Record& record) {
+    TensorVerdict& verdict = verdicts_[record.verdict];
+    const std::vector<double> reference = model_->unquantized(verdict.qp.layer);
+    const std::vector<std::int64_t>& codes = record.got.empty() ? record.expected : record.got;
+    if (reference.size() != codes.size()) return;
+    double signal = 0, noise = 0, largest_error = 0;
+    const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
+    for (std::size_t i = 0; i < reference.size(); ++i) {
+        const double made = record.seen[i] != 0 ? static_cast<double>(codes[i]) * unit : 0.0;
+        const double error = made - reference[i];
+        signal += reference[i] * reference[i];
+        noise += error * error;
+        largest_error = std::max(largest_error, std::abs(error));
+    }
+    verdict.largest_error = largest_error;
+    if (noise > 0 && signal > 0) verdict.sqnr_db = 10 * std::log10(signal / noise);
+}
+
+std::optional<Tensor> Judge::tensor(const QpId& qp) const {
+    const Record* here = find(qp);
+    if (here == nullptr) return std::nullopt;
+    Tensor tensor{here->shape, here->format, {}};
+    std::vector<std::int64_t> codes = here->got.empty() ? here->expected : here->got;
+    codes.resize(here->seen.size());
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        if (here->seen[i] == 0) codes[i] = 0;
+    tensor.codes = to_file_order(here->shape, codes);
+    return tensor;
 }
 
 std::optional<Tensor> Judge::expected(const QpId& qp) const {
-    const auto found = records_.find({qp.layer, qp.qp});
-    if (found == records_.end()) return std::nullopt;
-    const Record& here = found->second;
-    if (here.expected.empty() && here.wide.empty()) return std::nullopt;
-    Tensor tensor{here.actual.shape, here.actual.format, here.expected};
-    for (const Wide code : here.wide) tensor.codes.push_back(static_cast<std::int64_t>(code));
-    return tensor;
+    const Record* here = find(qp);
+    if (here == nullptr || !is_judging_ || !here->is_prepared) return std::nullopt;
+    return Tensor{here->shape, here->format, to_file_order(here->shape, here->expected)};
 }
 
 std::int64_t Judge::mismatches() const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "wagesim/version.h"
 
@@ -40,7 +41,11 @@ Json to_json(const check::TensorVerdict& verdict, const check::Judge& judge) {
               {"mismatches", verdict.mismatches},
               {"saturations", verdict.saturations},
               {"wraps", verdict.wraps},
+              {"underflows", verdict.underflows},
+              {"align_rounded", verdict.align_rounded},
               {"certified", verdict.certified}};
+    if (verdict.exponents)
+        json["exponents"] = {verdict.exponents->first, verdict.exponents->second};
     if (verdict.qp.qp == Qp::y || verdict.qp.qp == Qp::z)
         json["differs_from_wide_accumulator"] = verdict.differs_from_wide;
     if (!verdict.certified) json["why_not_certified"] = verdict.why_not;
@@ -94,10 +99,11 @@ std::string grouped(std::int64_t value) {
 
 Json document(const RunFacts& facts, const Network& network, const Datapath& datapath,
               const Recorder& recorder, const check::Judge& judge) {
-    std::int64_t saturations = 0, wraps = 0;
+    std::int64_t saturations = 0, wraps = 0, underflows = 0;
     for (const auto& verdict : judge.verdicts()) {
         saturations += verdict.saturations;
         wraps += verdict.wraps;
+        underflows += verdict.underflows;
     }
     const MachineConfig& machine = datapath.machine;
 
@@ -105,7 +111,7 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
     json["summary"] = {{"mode", facts.mode},
                        {"fidelity", facts.fidelity},
                        {"images", facts.images},
-                       {"steps", 0},
+                       {"steps", facts.steps},
                        {"tensors_checked", judge.tensors_checked()},
                        {"elements_checked", judge.elements_checked()},
                        {"mismatches", judge.mismatches()},
@@ -115,8 +121,9 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
                        {"macs", recorder.total().macs},
                        {"saturations", saturations},
                        {"wraps", wraps},
+                       {"underflows", underflows},
                        {"accuracy", facts.accuracy ? Json(*facts.accuracy) : Json(nullptr)},
-                       {"loss", nullptr},
+                       {"loss", facts.loss ? Json(*facts.loss) : Json(nullptr)},
                        {"wall_seconds", facts.wall_seconds},
                        {"seed", facts.seed},
                        {"version", version}};
@@ -142,57 +149,74 @@ Json document(const RunFacts& facts, const Network& network, const Datapath& dat
     }
     json["total"] = counters(recorder.total(), recorder);
 
-    // One row per layer: a pass's cycles stand at the first layer it computes.
-    std::vector<Json> rows;
-    for (int i = -1; i < static_cast<int>(network.layers.size()); ++i) {
-        Json row{{"layer", network.name_of(i)},
-                 {"type",
-                  i < 0 ? "input"
-                        : std::string(to_string(network.layers[static_cast<std::size_t>(i)].type))},
-                 {"cycles", nullptr},
-                 {"with", nullptr},
-                 {"macs", 0},
-                 {"utilisation", nullptr},
-                 {"saturations", 0},
-                 {"wraps", 0},
-                 {"elements_checked", 0},
-                 {"mismatches", 0},
-                 {"sqnr_db", nullptr},
-                 {"largest_error", nullptr}};
-        rows.push_back(row);
-    }
+    // One row per layer and phase: a pass's cycles stand at the first layer it computes.
+    std::map<std::pair<Phase, int>, Json> rows;
+    const auto row_of = [&](Phase phase, int layer) -> Json& {
+        // Quantised parameters belong to the layer, not to the prologue.
+        const auto key = std::pair(phase == Phase::prepare ? Phase::forward : phase, layer);
+        const auto [row, is_new] = rows.try_emplace(key);
+        if (is_new)
+            row->second = {
+                {"layer", network.name_of(layer)},
+                {"type", layer < 0 ? "input"
+                                   : std::string(to_string(
+                                         network.layers[static_cast<std::size_t>(layer)].type))},
+                {"phase", to_string(key.first)},
+                {"cycles", nullptr},
+                {"with", nullptr},
+                {"macs", 0},
+                {"utilisation", nullptr},
+                {"saturations", 0},
+                {"wraps", 0},
+                {"underflows", 0},
+                {"exponents", Json::object()},
+                {"elements_checked", 0},
+                {"mismatches", 0},
+                {"sqnr_db", nullptr},
+                {"largest_error", nullptr}};
+        return row->second;
+    };
+    for (int i = -1; i < static_cast<int>(network.layers.size()); ++i) row_of(Phase::forward, i);
     for (const auto& pass : recorder.passes()) {
         if (pass.phase == Phase::prepare) continue;
         int first = -2;
         for (const int layer : pass.layers) {
             if (layer < 0) continue;
-            Json& row = rows[static_cast<std::size_t>(layer + 1)];
+            Json& row = row_of(pass.phase, layer);
             if (first == -2) {
                 first = layer;
                 const std::int64_t before =
                     row["cycles"].is_null() ? 0 : row["cycles"].get<std::int64_t>();
                 row["cycles"] = before + pass.cycles;
                 row["macs"] = row["macs"].get<std::int64_t>() + pass.macs;
-                if (pass.macs > 0) row["utilisation"] = recorder.utilisation(pass);
             } else if (row["cycles"].is_null()) {
                 row["with"] = network.name_of(first);
             }
         }
     }
     for (const auto& verdict : judge.verdicts()) {
-        Json& row = rows[static_cast<std::size_t>(verdict.qp.layer + 1)];
+        Json& row = row_of(recorder.phase_of(verdict.qp), verdict.qp.layer);
         const auto add = [&](const char* key, std::int64_t count) {
             row[key] = row[key].get<std::int64_t>() + count;
         };
         add("saturations", verdict.saturations);
         add("wraps", verdict.wraps);
+        add("underflows", verdict.underflows);
         add("elements_checked", verdict.checked);
         add("mismatches", verdict.mismatches);
+        if (verdict.exponents)
+            row["exponents"][std::string(to_string(verdict.qp.qp))] = {verdict.exponents->first,
+                                                                       verdict.exponents->second};
         if (verdict.sqnr_db) row["sqnr_db"] = *verdict.sqnr_db;
         if (verdict.largest_error) row["largest_error"] = *verdict.largest_error;
         json["tensors"].push_back(to_json(verdict, judge));
     }
-    json["layers"] = rows;
+    const double peak = static_cast<double>(machine.array_rows) * machine.array_columns;
+    for (auto& [key, row] : rows) {
+        if (row["macs"] != 0)
+            row["utilisation"] = row["macs"].get<double>() / (row["cycles"].get<double>() * peak);
+        json["layers"].push_back(row);
+    }
     for (const auto& finding : judge.findings())
         json["findings"].push_back({{"tensor", finding.layer_qp}, {"text", finding.text}});
     if (judge.first_mismatch()) json["first_mismatch"] = to_json(*judge.first_mismatch(), judge);

@@ -26,13 +26,6 @@ std::string escaped(const std::string& text) {
     return out;
 }
 
-std::string number(const Json& value, int digits) {
-    if (value.is_null()) return "";
-    char text[64];
-    std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
-    return text;
-}
-
 std::string count(const Json& value) {
     return value.is_null() ? "" : grouped(value.get<std::int64_t>());
 }
@@ -62,8 +55,7 @@ std::string cycle_chart(const Json& document) {
         const double cycles = pass["cycles"].get<double>();
         const double full = width * cycles / static_cast<double>(longest);
         const double used = full * pass["utilisation"].get<double>();
-        std::string label =
-            pass["phase"] == "prepare" ? "prepare parameters" : pass["layers"].get<std::string>();
+        std::string label = pass_name(pass);
         if (label.size() > 34) label = label.substr(0, 33) + "…";
         out << "<text x=\"" << left - 8 << "\" y=\"" << y + 15 << "\" text-anchor=\"end\">"
             << escaped(label) << "</text>"
@@ -86,15 +78,10 @@ std::string row(const std::vector<std::string>& cells, const char* tag) {
     return text + "</tr>\n";
 }
 
-std::string pass_rows(const Json& document) {
+std::string rows_of(const std::vector<std::vector<std::string>>& rows) {
     std::string text = "<table>";
-    const auto rows = pass_table(document);
     for (std::size_t i = 0; i < rows.size(); ++i) text += row(rows[i], i == 0 ? "th" : "td");
     return text + "</table>\n";
-}
-
-std::string name_of(const Json& pass) {
-    return pass["phase"] == "prepare" ? "prepare" : pass["layers"].get<std::string>();
 }
 
 /// Cycles of every unit in every pass.
@@ -104,7 +91,7 @@ std::string unit_rows(const Json& document) {
     for (const Json& pass : document["passes"])
         for (const auto& [unit, cycles] : pass["units"].items()) {
             std::vector<std::string> head{"pass", "unit", "busy", "idle"};
-            std::vector<std::string> cells{name_of(pass), unit, count(cycles["busy"]),
+            std::vector<std::string> cells{pass_name(pass), unit, count(cycles["busy"]),
                                            count(cycles["idle"])};
             for (const auto& [cause, stall] : cycles["stalls"].items()) {
                 head.push_back(cause);
@@ -121,7 +108,7 @@ std::string memory_rows(const Json& document) {
     std::string text = "<table>";
     bool first = true;
     for (const Json& pass : document["passes"]) {
-        std::vector<std::string> head{"pass"}, cells{name_of(pass)};
+        std::vector<std::string> head{"pass"}, cells{pass_name(pass)};
         for (const auto& [memory, bytes] : pass["bytes"].items())
             for (const char* way : {"read", "written"}) {
                 head.push_back(memory + " " + way);
@@ -180,33 +167,17 @@ std::string to_html(const Json& document) {
         << run["array"][0].get<std::int64_t>() * run["array"][1].get<std::int64_t>() << " MACs and "
         << document["configuration"]["machine"]["dram_bytes_per_cycle"]["value"]
         << " Dram bytes a cycle.</p>\n"
-        << pass_rows(document)
+        << rows_of(pass_table(document))
         << "<details><summary>Every unit: cycles busy, idle, and waiting by cause</summary>\n"
         << unit_rows(document) << "</details>\n<details><summary>Every memory: bytes</summary>\n"
         << memory_rows(document) << "</details>\n";
 
-    out << "<h2>Layers</h2>\n<table><tr><th>layer</th><th class=\"text\">type</th><th>cycles</th>"
-           "<th>MACs</th><th>utilisation %</th><th>saturations</th><th>wraps</th><th>checked</th>"
-           "<th>mismatches</th><th>SQNR dB</th><th>largest error</th></tr>\n";
-    for (const Json& layer : document["layers"]) {
-        Json percent = layer["utilisation"];
-        if (!percent.is_null()) percent = 100 * percent.get<double>();
-        out << "<tr><td>" << escaped(layer["layer"].get<std::string>())
-            << "</td><td class=\"text\">" << escaped(layer["type"].get<std::string>())
-            << "</td><td>"
-            << (layer["cycles"].is_null() && !layer["with"].is_null()
-                    ? "in " + escaped(layer["with"].get<std::string>())
-                    : count(layer["cycles"]))
-            << "</td><td>" << count(layer["macs"]) << "</td><td>" << number(percent, 1)
-            << "</td><td>" << count(layer["saturations"]) << "</td><td>" << count(layer["wraps"])
-            << "</td><td>" << count(layer["elements_checked"]) << "</td><td"
-            << (layer["mismatches"] != 0 ? " class=\"bad\"" : "") << ">"
-            << count(layer["mismatches"]) << "</td><td>" << number(layer["sqnr_db"], 1)
-            << "</td><td>" << number(layer["largest_error"], 4) << "</td></tr>\n";
-    }
-    out << "</table>\n<h2>Tensors</h2>\n<table><tr><th>tensor</th><th>shape</th><th>bits</th>"
-           "<th>frac</th><th>checked</th><th>mismatches</th><th>saturations</th><th>wraps</th>"
-           "<th>certified</th><th>CRC-32</th></tr>\n";
+    out << "<h2>Layers</h2>\n"
+        << rows_of(layer_table(document))
+        << "<h2>Tensors</h2>\n<table><tr>"
+           "<th>tensor</th><th>shape</th><th>bits</th><th>frac</th><th>checked</th>"
+           "<th>mismatches</th><th>saturations</th><th>wraps</th><th>certified</th><th>CRC-32</th>"
+           "</tr>\n";
     for (const Json& tensor : document["tensors"]) {
         std::string shape;
         for (const Json& extent : tensor["shape"])

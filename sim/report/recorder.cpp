@@ -52,8 +52,8 @@ void Recorder::begin_batch(const Program& program) {
     ++batch_;
     program_ = &program;
     pass_of_.assign(program.commands.size(), 0);
-    // Programs of one run differ only in the prologue: passes are told apart by phase and order.
-    std::size_t prologues = 0, forwards = 0;
+    // Programs of one run differ only in the prologue: passes are known by phase and order.
+    std::array<std::size_t, phase_count> ordinals{};
     bool open = false;
     std::size_t pass = 0;
     const auto find = [&](Phase phase, std::size_t ordinal) {
@@ -67,8 +67,7 @@ void Recorder::begin_batch(const Program& program) {
     for (std::size_t i = 0; i < program.commands.size(); ++i) {
         const Command& command = program.commands[i];
         if (!open) {
-            pass = command.phase == Phase::prepare ? find(command.phase, prologues++)
-                                                   : find(command.phase, forwards++);
+            pass = find(command.phase, ordinals[static_cast<std::size_t>(command.phase)]++);
             open = true;
         }
         pass_of_[i] = pass;
@@ -79,7 +78,9 @@ void Recorder::begin_batch(const Program& program) {
 }
 
 void Recorder::on_tap(const Tap& tap) {
-    passes_[pass_of_[static_cast<std::size_t>(tap.command)]].layers.insert(tap.qp.layer);
+    PassStats& pass = passes_[pass_of_[static_cast<std::size_t>(tap.command)]];
+    pass.layers.insert(tap.qp.layer);
+    phases_[{tap.qp.layer, tap.qp.qp}] = pass.phase;
     if (on_layer_ && tap.qp.layer != last_layer_) {
         last_layer_ = tap.qp.layer;
         on_layer_(tap.qp.layer);
@@ -118,6 +119,11 @@ void Recorder::end_batch() {
         passes_[pass].cycles += end - cycles_;
         cycles_ = end;
     }
+}
+
+Phase Recorder::phase_of(const QpId& qp) const {
+    const auto found = phases_.find({qp.layer, qp.qp});
+    return found == phases_.end() ? Phase::forward : found->second;
 }
 
 PassStats Recorder::total() const {

@@ -21,7 +21,73 @@ std::string count_or_dash(const Json& value) {
     return value.is_null() ? "-" : grouped(value.get<std::int64_t>());
 }
 
+std::string cycles_of(const Json& layer) {
+    if (!layer.at("cycles").is_null()) return count_or_dash(layer.at("cycles"));
+    return layer.at("with").is_null() ? "-" : "in " + layer.at("with").get<std::string>();
+}
+
+std::string percent_or_dash(const Json& share) {
+    return share.is_null() ? "-" : fixed(100 * share.get<double>(), 1);
+}
+
+bool is_judged(const Json& document) { return document.at("run").at("golden") != "none"; }
+
+std::vector<std::vector<std::string>> inference_rows(const Json& document) {
+    const bool judged = is_judged(document);
+    std::vector<std::vector<std::string>> rows{{"layer", "type", "cycles", "MACs", "util %", "sat",
+                                                "wraps", "checked", "mismatches", "SQNR dB",
+                                                "max error"}};
+    for (const Json& layer : document.at("layers"))
+        rows.push_back(
+            {layer.at("layer"), layer.at("type"), cycles_of(layer), count_or_dash(layer.at("macs")),
+             percent_or_dash(layer.at("utilisation")), count_or_dash(layer.at("saturations")),
+             count_or_dash(layer.at("wraps")),
+             judged ? count_or_dash(layer.at("elements_checked")) : "-",
+             judged ? count_or_dash(layer.at("mismatches")) : "-",
+             layer.at("sqnr_db").is_null() ? "-" : fixed(layer.at("sqnr_db").get<double>(), 1),
+             layer.at("largest_error").is_null()
+                 ? "-"
+                 : fixed(layer.at("largest_error").get<double>(), 4)});
+    return rows;
+}
+
+/// "E1 -9 E2 -11..-10": of what SQ and FQ made; the others follow from these.
+std::string exponents_of(const Json& layer) {
+    std::string text;
+    for (const char* qp : {"E1", "E1m", "E2"}) {
+        if (!layer.at("exponents").contains(qp)) continue;
+        const Json& range = layer["exponents"][qp];
+        text += (text.empty() ? "" : " ") + std::string(qp) + " " + range[0].dump() +
+                (range[0] == range[1] ? "" : ".." + range[1].dump());
+    }
+    return text.empty() ? "-" : text;
+}
+
+/// Phase by phase, each in the order of the network.
+std::vector<std::vector<std::string>> training_rows(const Json& document) {
+    const bool judged = is_judged(document);
+    std::vector<std::vector<std::string>> rows{{"phase", "layer", "cycles", "MACs", "util %", "sat",
+                                                "wraps", "to zero", "exponents", "checked",
+                                                "mismatches"}};
+    for (const Json& layer : document.at("layers"))
+        rows.push_back({layer.at("phase"), layer.at("layer"), cycles_of(layer),
+                        count_or_dash(layer.at("macs")), percent_or_dash(layer.at("utilisation")),
+                        count_or_dash(layer.at("saturations")), count_or_dash(layer.at("wraps")),
+                        count_or_dash(layer.at("underflows")), exponents_of(layer),
+                        judged ? count_or_dash(layer.at("elements_checked")) : "-",
+                        judged ? count_or_dash(layer.at("mismatches")) : "-"});
+    return rows;
+}
+
 }  // namespace
+
+std::string pass_name(const Json& pass) {
+    const auto phase = pass.at("phase").get<std::string>();
+    if (phase == to_string(Phase::prepare)) return phase;
+    const auto layers = pass.at("layers").get<std::string>();
+    const std::string first = layers.substr(0, layers.find('+'));
+    return phase == to_string(Phase::forward) ? first : first + " " + phase;
+}
 
 std::vector<std::vector<std::string>> pass_table(const Json& document) {
     const Json& array_stalls = document.at("total").at("units").at("array").at("stalls");
@@ -57,48 +123,33 @@ std::vector<std::vector<std::string>> pass_table(const Json& document) {
         }
         rows.push_back(row);
     };
-    for (const Json& pass : document.at("passes")) {
-        const auto layers = pass.at("layers").get<std::string>();
-        add(pass.at("phase") == "prepare" ? "prepare" : layers.substr(0, layers.find('+')), pass);
-    }
+    for (const Json& pass : document.at("passes")) add(pass_name(pass), pass);
     add("total", document.at("total"));
     return rows;
+}
+
+std::vector<std::vector<std::string>> layer_table(const Json& document) {
+    return document.at("summary").at("mode") == "train" ? training_rows(document)
+                                                        : inference_rows(document);
 }
 
 std::string to_text(const Json& document) {
     const Json& summary = document.at("summary");
     const Json& run = document.at("run");
-    const bool judged = run.at("golden") != "none";
+    const bool judged = is_judged(document);
+    const bool trains = summary.at("mode") == "train";
     std::ostringstream out;
-    out << run.at("network").get<std::string>() << ", " << summary.at("images")
-        << " images in batches of " << run.at("batch") << ", batch norm with "
-        << run.at("batch_norm").get<std::string>() << " statistics; datapath "
-        << run.at("datapath").get<std::string>() << ", array " << run.at("array").at(0) << "x"
-        << run.at("array").at(1) << ", fidelity " << summary.at("fidelity").get<std::string>()
-        << "; weights " << run.at("weights").get<std::string>() << "\n\n";
-
-    std::vector<std::vector<std::string>> rows{{"layer", "type", "cycles", "MACs", "util %", "sat",
-                                                "wraps", "checked", "mismatches", "SQNR dB",
-                                                "max error"}};
-    for (const Json& layer : document.at("layers")) {
-        const std::string cycles = !layer.at("cycles").is_null() ? count_or_dash(layer.at("cycles"))
-                                   : layer.at("with").is_null()
-                                       ? "-"
-                                       : "in " + layer.at("with").get<std::string>();
-        rows.push_back(
-            {layer.at("layer"), layer.at("type"), cycles, count_or_dash(layer.at("macs")),
-             layer.at("utilisation").is_null()
-                 ? "-"
-                 : fixed(100 * layer.at("utilisation").get<double>(), 1),
-             count_or_dash(layer.at("saturations")), count_or_dash(layer.at("wraps")),
-             judged ? count_or_dash(layer.at("elements_checked")) : "-",
-             judged ? count_or_dash(layer.at("mismatches")) : "-",
-             layer.at("sqnr_db").is_null() ? "-" : fixed(layer.at("sqnr_db").get<double>(), 1),
-             layer.at("largest_error").is_null()
-                 ? "-"
-                 : fixed(layer.at("largest_error").get<double>(), 4)});
-    }
-    out << table(rows, 2) << "\n";
+    out << run.at("network").get<std::string>() << ", ";
+    if (trains)
+        out << summary.at("steps") << " training steps of " << run.at("batch") << " images";
+    else
+        out << summary.at("images") << " images in batches of " << run.at("batch")
+            << ", batch norm with " << run.at("batch_norm").get<std::string>() << " statistics";
+    out << "; datapath " << run.at("datapath").get<std::string>() << ", array "
+        << run.at("array").at(0) << "x" << run.at("array").at(1) << ", fidelity "
+        << summary.at("fidelity").get<std::string>() << "; weights "
+        << run.at("weights").get<std::string>() << "\n\n"
+        << table(layer_table(document), 2) << "\n";
 
     const Json& machine = document.at("configuration").at("machine");
     out << "where the array's cycles go (%): busy, waiting, idle; roofline of "
@@ -125,6 +176,8 @@ std::string to_text(const Json& document) {
     if (!summary.at("accuracy").is_null())
         out << "accuracy  " << fixed(100 * summary.at("accuracy").get<double>(), 2) << " % of "
             << summary.at("images") << " images\n";
+    if (!summary.at("loss").is_null())
+        out << "loss      " << fixed(summary.at("loss").get<double>(), 4) << "\n";
     out << "wall      " << fixed(summary.at("wall_seconds").get<double>(), 3) << " s\n";
     if (!run.at("injection").get<std::string>().empty())
         out << "injected  " << run.at("injection").get<std::string>() << ": "

@@ -41,7 +41,7 @@ TINY_LAYERS = [layer["name"] for layer in TINY["layers"]]
 
 # What scripts may rely on.
 JSON_KEYS = ["mode", "fidelity", "images", "steps", "tensors_checked", "elements_checked", "mismatches",
-             "uncertified", "findings", "cycles", "macs", "saturations", "wraps", "accuracy", "loss",
+             "uncertified", "findings", "cycles", "macs", "saturations", "wraps", "underflows", "accuracy", "loss",
              "wall_seconds", "seed", "version"]
 
 

@@ -119,7 +119,7 @@ Outcome run_here(const Experiment& experiment) {
         watch.begin(program);
         const auto totals = session.run(batch, watch);
         for (const auto& [qp, tensor] : session.stored()) judge.check_stored(qp, tensor.codes);
-        judge.end_batch();
+        judge.finish();
 
         const auto prediction = check::predict_cycles(program, datapath.machine);
         outcome.batches.push_back({totals.cycles, prediction.cycles, prediction.serial_cycles,
@@ -142,7 +142,7 @@ Outcome run_here(const Experiment& experiment) {
             outcome.note = experiment.inspect(program, watch.retired(), network);
         if (!experiment.keep_codes) continue;
         for (const auto& point : points) {
-            const auto& codes = judge.tensor(point.qp)->codes;
+            const auto codes = judge.tensor(point.qp)->codes;
             auto& all = outcome.tensors[judge.name_of(point.qp)];
             all.insert(all.end(), codes.begin(), codes.end());
         }

@@ -69,7 +69,7 @@ TEST(Judge, AcceptsEqualCodesInAnyNumberOfTiles) {
     bench.begin({100, -3, 8, 0});
     bench.show({2, 0}, {8, 5}, 2);
     bench.show({25, 0});
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     EXPECT_TRUE(bench.judge_.clean());
     EXPECT_EQ(bench.judge_.elements_checked(), 4);
     EXPECT_EQ(bench.judge_.tensors_checked(), 1);
@@ -186,7 +186,7 @@ TEST(Judge, CountsEveryCauseAndKeepsTheFirstElement) {
     EXPECT_EQ(bench.verdict().causes.at(Cause::rounding), 2);
     EXPECT_EQ(bench.verdict().causes.at(Cause::rounding_tie), 1);
     EXPECT_EQ(bench.verdict().first->at[3], 0);
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     EXPECT_FALSE(bench.judge_.clean());
 }
 
@@ -195,7 +195,7 @@ TEST(Judge, SaysWhichElementsNeverCameAndWhichCameTwice) {
     bench.begin({4, 4, 4, 4});
     bench.show({1, 1});
     bench.show({1, 1}, {8, 5}, 1);
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     ASSERT_EQ(bench.judge_.findings().size(), 2U);
     EXPECT_EQ(bench.judge_.findings()[0].layer_qp, "relu.A");
     EXPECT_NE(bench.judge_.findings()[0].text.find("1 of 4"), std::string::npos);
@@ -208,7 +208,7 @@ TEST(Judge, SaysWhichElementsNeverCameAndWhichCameTwice) {
 TEST(Judge, IsNotContentWhereNothingCameAtAll) {
     Bench bench;
     bench.begin({4, 4, 4, 4});
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     EXPECT_FALSE(bench.judge_.clean());
     EXPECT_EQ(bench.judge_.tensors_checked(), 0);
 }
@@ -221,7 +221,7 @@ TEST(Judge, HoldsSaturationsAndWrapsAgainstTheGoldenCounts) {
         bench.begin({120, 120, 4, 4});
         const std::int64_t code = wrap ? -2 : 15;
         bench.show({code, code, 1, 1}, {5, 5}, 0, wrap ? 0 : 1, wrap ? 1 : 0);  // two, in truth
-        bench.judge_.end_batch();
+        bench.judge_.finish();
         EXPECT_EQ(bench.judge_.mismatches(), 0);
         ASSERT_EQ(bench.judge_.findings().size(), 1U);
         EXPECT_NE(bench.judge_.findings()[0].text.find(wrap ? "1 wraps, the golden model 2"
@@ -235,7 +235,7 @@ TEST(Judge, SeesARegisterOfAnotherWidthThoughTheCodesAgree) {
     Bench bench;
     bench.begin({4, 4, 4, 4});
     bench.show({1, 1, 1, 1}, {9, 5});
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     EXPECT_EQ(bench.judge_.mismatches(), 0);
     ASSERT_EQ(bench.judge_.findings().size(), 1U);
     EXPECT_NE(bench.judge_.findings()[0].text.find("9 bits signed"), std::string::npos);
@@ -354,7 +354,7 @@ TEST(Judge, AddsUpBatchesAndForgetsTheirTensors) {
     for (int batch = 0; batch < 3; ++batch) {
         bench.begin({4, 8, 12, 16});
         bench.show({1, 2, 3, batch == 1 ? 5 : 4});
-        bench.judge_.end_batch();
+        bench.judge_.finish();
     }
     EXPECT_EQ(bench.judge_.elements_checked(), 12);
     EXPECT_EQ(bench.judge_.mismatches(), 1);
@@ -367,7 +367,7 @@ TEST(Judge, MeasuresTheErrorAgainstTheUnquantisedNetwork) {
     Bench bench;
     bench.begin({6, 4, 8, 12});  // 6 / 128 became 2 / 32: an error of 2 / 128
     bench.show({2, 1, 2, 3});
-    bench.judge_.end_batch();
+    bench.judge_.finish();
     ASSERT_TRUE(bench.verdict().largest_error.has_value());
     EXPECT_DOUBLE_EQ(*bench.verdict().largest_error, 2.0 / 128);
     const double signal = 36 + 16 + 64 + 144, noise = 4;
@@ -384,7 +384,7 @@ TEST(Judge, WithoutAGoldenModelCollectsAndComparesNothing) {
     Tap tap = Bench::tap_of({0, Qp::A}, codes, {8, 5});
     tap.box.w = 2;
     judge.on_tap(tap);
-    judge.end_batch();
+    judge.finish();
     EXPECT_EQ(judge.elements_checked(), 0);
     EXPECT_EQ(judge.tensor({0, Qp::A})->codes, codes);
     EXPECT_FALSE(judge.expected({0, Qp::A}).has_value());

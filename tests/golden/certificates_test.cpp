@@ -22,7 +22,7 @@ TEST(Certificates, FailWhereSumsReachTwoToThe53) {
     Case c = wide_products();
     const std::int64_t w = (std::int64_t{1} << 46) - 1;
     c.set("fc", Qp::W, {w, w, w, w}, 47);
-    Model model = c.model();
+    CaseModel model = c.model();
     const Tensor y = model.layer(0).at(Qp::y);
     EXPECT_FALSE(y.certified);
     EXPECT_NE(y.why_not.find("'fc'"), std::string::npos) << y.why_not;
@@ -36,7 +36,7 @@ TEST(Certificates, HoldForTheSameFormatsOnSmallerData) {
     Case c = wide_products();
     const std::int64_t w = (std::int64_t{1} << 43) - 1;  // 4 * 127 * 2^43 < 2^52
     c.set("fc", Qp::W, {w, -w, w, w}, 47);
-    Model model = c.model();
+    CaseModel model = c.model();
     const Tensor y = model.layer(0).at(Qp::y);
     EXPECT_TRUE(y.certified) << y.why_not;
     EXPECT_EQ(codes_of(y), Codes{2 * 127 * w});
@@ -117,7 +117,7 @@ TEST(Float32, AgreesWithFloat64WhereEverythingIsShort) {
     c.random_pixels(2, 3);
     const auto all = [&](Precision precision) {
         c.options.precision = precision;
-        Model model = c.model();
+        CaseModel model = c.model();
         std::vector<std::vector<double>> values;
         for (int i = 0; i < 5; ++i)
             for (const auto& [qp, tensor] : model.layer(i)) values.push_back(tensor.values);

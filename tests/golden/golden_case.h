@@ -30,6 +30,28 @@ private:
     std::uint64_t state_;
 };
 
+/// A tensor with its elements as files have them.
+inline Tensor in_file_order(const Tensor& tensor) {
+    Tensor result = tensor;
+    result.values = to_file_order(tensor.shape, tensor.values);
+    if (!tensor.ties.empty()) result.ties = to_file_order(tensor.shape, tensor.ties);
+    if (!tensor.exact.empty()) result.exact = to_file_order(tensor.shape, tensor.exact);
+    return result;
+}
+inline std::map<Qp, Tensor> in_file_order(const LayerPoints& points) {
+    std::map<Qp, Tensor> result;
+    for (const auto& [qp, tensor] : points) result[qp] = in_file_order(*tensor);
+    return result;
+}
+
+/// A model whose tensors come in file order.
+class CaseModel : public Model {
+public:
+    using Model::Model;
+    std::map<Qp, Tensor> layer(int index) { return in_file_order(Model::layer(index)); }
+};
+
+/// Codes are set and read in file order.
 struct Case {
     Case(const std::string& input, const std::string& layers)
         : network(parse_network("{\"name\": \"case\", \"input\": {\"shape\": " + input +
@@ -46,10 +68,12 @@ struct Case {
         return -1;
     }
     void set(const std::string& name, Qp qp, const std::vector<std::int64_t>& codes, int frac) {
-        std::vector<double>& values = parameters[{index(name), qp}];
-        values.clear();
+        std::vector<double> values;
         for (const std::int64_t code : codes)
             values.push_back(std::ldexp(static_cast<double>(code), -frac));
+        const Layer& layer = network.layers[static_cast<std::size_t>(index(name))];
+        parameters[{index(name), qp}] =
+            qp == Qp::W ? to_memory_order(weight_shape(layer), values) : values;
     }
     Quantizer& rule(Qp qp) { return datapath.quantizers[qp]; }
     void random_pixels(std::uint64_t seed, std::int64_t images) {
@@ -65,8 +89,8 @@ struct Case {
         for (const int code : codes) pixels.push_back(static_cast<std::uint8_t>(code + 128));
         batch = static_cast<std::int64_t>(codes.size()) / network.input.size();
     }
-    Model model() const {
-        Model result(network, datapath, options);
+    CaseModel model() const {
+        CaseModel result(network, datapath, options);
         result.set_parameters(parameters);
         result.begin(pixels, batch);
         return result;
@@ -85,7 +109,7 @@ struct Case {
 inline std::vector<std::int64_t> codes_of(const Tensor& tensor) {
     std::vector<std::int64_t> codes;
     for (const double value : tensor.values) {
-        const double code = std::ldexp(value, tensor.frac);
+        const double code = std::ldexp(value, tensor.frac - tensor.exponent);
         if (code != std::floor(code)) ADD_FAILURE() << value << " is off the grid";
         codes.push_back(static_cast<std::int64_t>(code));
     }

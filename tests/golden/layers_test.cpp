@@ -11,7 +11,7 @@ TEST(Image, IsThePixelMinus128) {
     Case c("[1, 1, 3]", R"({"name": "r", "type": "relu"})");
     c.pixels = {0, 128, 255};
     c.batch = 1;
-    Model model = c.model();
+    CaseModel model = c.model();
     const Tensor image = model.layer(-1).at(Qp::image);
     EXPECT_EQ(image.values, (std::vector<double>{-1.0, 0.0, 127.0 / 128}));
     EXPECT_EQ(image.frac, 7);
@@ -262,7 +262,7 @@ TEST(QuantizedOutput, OfABatchNormIsWhatAllItsReadersRead) {
     c.set("bn", Qp::gamma, {6291456}, 23);            // 0.75
     c.set("conv", Qp::W, {64}, 7);
     c.set_image({-100, -10, 7, 120});
-    Model model = c.model();
+    CaseModel model = c.model();
     const auto bn = model.layer(0);
     // xhat: -25, -2 (tie), 2, 30. x2: 48 xhat at frac 11. A: 0.75 xhat.
     EXPECT_EQ(codes_of(bn.at(Qp::xhat)), (Codes{-25, -2, 2, 30}));
@@ -294,7 +294,7 @@ TEST(Unquantized, IsTheSameNetworkInRealNumbers) {
         EXPECT_NEAR(values[0], first, 1e-14);
         EXPECT_NEAR(values[1], second, 1e-14);
     };
-    Model model = c.model();
+    CaseModel model = c.model();
     const double y0 = 0.25 - 0.125 + 0.03125 + 0.0009765625, y1 = -0.5 + 0.0009765625;
     const auto norm = [](double y, double mu, double sigma) {
         return 1.5 * (y - mu) / (sigma + 1.0 / 32768) + 0.125;
@@ -312,14 +312,14 @@ TEST(Unquantized, IsTheSameNetworkInRealNumbers) {
 
 TEST(Model, GivesTheSameTensorsWhereLayersAreSkipped) {
     const Case c = residual();
-    Model all = c.model();
+    CaseModel all = c.model();
     for (int i = 0; i < 4; ++i) all.layer(i);
     EXPECT_EQ(all.layer(4).at(Qp::A).values, c.run("out").at(Qp::A).values);
 }
 
 TEST(Model, StartsAgainWithEveryBatch) {
     Case c = residual();
-    Model model = c.model();
+    CaseModel model = c.model();
     const std::vector<double> first = model.layer(4).at(Qp::A).values;
     model.begin({0, 255}, 1);
     EXPECT_NE(model.layer(4).at(Qp::A).values, first);
@@ -401,7 +401,7 @@ TEST(Refusals, NameParametersThatDoNotFitTheNetwork) {
 TEST(Parameters, AreBroughtToTheirMastersGrid) {
     Case c = residual();
     c.parameters[{2, Qp::W}][0] = 0.1;
-    Model model = c.model();
+    CaseModel model = c.model();
     EXPECT_EQ(model.parameters().at({2, Qp::W})[0], std::ldexp(838861.0, -23));
 }
 

@@ -123,8 +123,8 @@ TEST(Quantize, WideQuotientsEqualShortOnesAndRoundLikeThem) {
                 Tensor tensor;
                 tensor.values = {static_cast<double>(a) / static_cast<double>(b)};
                 quantize<double>(tensor, {{32, 0, true, 0}, rounding, Overflow::saturate});
-                const Quotient quotient =
-                    divide(BigInteger(a) << 100, BigInteger(b) << 100, rounding);
+                const Quotient<BigInteger> quotient = divide(
+                    BigInteger(BigInteger(a) << 100), BigInteger(BigInteger(b) << 100), rounding);
                 ASSERT_EQ(quotient.code.convert_to<double>(), tensor.values[0])
                     << a << " / " << b << " " << to_string(rounding);
                 ASSERT_EQ(quotient.tie, 2 * std::abs(a) % b == 0 && 2 * a / b % 2 != 0);
@@ -147,13 +147,14 @@ TEST(Quantize, WideRegistersFitLikeShortOnes) {
     EXPECT_EQ(fit(BigInteger(top + 5), 80, false, Overflow::wrap).code, 4);
 }
 
-TEST(Quantize, CodesBeyondDoublesAreKeptAsText) {
-    const Tensor small = from_codes({1, 2, 1, 1}, {BigInteger(3), BigInteger(-5)}, 2, 48, true);
+TEST(Quantize, CodesBeyondDoublesAreKeptAsIntegers) {
+    const Tensor small =
+        from_codes({1, 2, 1, 1}, {BigInteger(3), BigInteger(-5)}, {48, 2, true, 0});
     EXPECT_TRUE(small.exact.empty());
     EXPECT_EQ(small.values, (std::vector<double>{0.75, -1.25}));
     const BigInteger large = (BigInteger(1) << 53) + 1;
-    const Tensor wide = from_codes({1, 2, 1, 1}, {BigInteger(3), large}, 0, 80, false);
-    EXPECT_EQ(wide.exact, (std::vector<std::string>{"3", "9007199254740993"}));
+    const Tensor wide = from_codes({1, 2, 1, 1}, {BigInteger(3), large}, {80, 0, false, 0});
+    EXPECT_TRUE((wide.exact == std::vector<Wide>{3, 9007199254740993}));
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ TEST(InitialParameters, OfTheFirstLayerFollowTheStreams) {
 
 TEST(InitialParameters, AreDrawnInMemoryOrderNotInFileOrder) {
     const Case c("[1, 28, 28]", convnet);
-    const Ends w = ends_of(initial_parameters(c.network, c.datapath, 7).at({4, Qp::W}));
+    const Ends w = ends_of(
+        to_file_order({32, 16, 3, 3}, initial_parameters(c.network, c.datapath, 7).at({4, Qp::W})));
     EXPECT_EQ(w.first, (Codes{-432608, 535968, 17963, -1376758, 894443, -957824}));
     EXPECT_EQ(w.last, (Codes{-1198646, 221333, 1191051}));
     EXPECT_EQ(w.sum, 16212638);

@@ -41,7 +41,7 @@ public:
 
     void expect_all(const std::vector<Expected>& expected) {
         std::map<std::string, std::map<Qp, Tensor>> points;
-        Model model = case_.model();
+        CaseModel model = case_.model();
         for (std::size_t i = 0; i < case_.network.layers.size(); ++i)
             points[case_.network.layers[i].name] = model.layer(static_cast<int>(i));
         for (const Expected& e : expected) {

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "golden/model.h"
+#include "golden/tensor.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/network/network.h"
 #include "wagesim/program/probe.h"
 
 namespace wagesim::check {
 
-/// A quantisation point that a batch must deliver, with the shape of its whole tensor.
+/// A quantisation point that a batch or step must deliver, with the shape of its whole tensor.
 struct ExpectedTensor {
     QpId qp;
     Shape shape;
@@ -44,6 +45,8 @@ struct TensorVerdict {
     Format format;  ///< the hardware's
     std::int64_t checked = 0, mismatches = 0;
     std::int64_t saturations = 0, wraps = 0;  ///< the hardware's counters
+    std::int64_t underflows = 0, align_rounded = 0;
+    std::optional<std::pair<int, int>> exponents;  ///< least and largest, of errors and gradients
     std::int64_t differs_from_wide =
         0;  ///< outputs that an infinitely wide accumulator would change
     bool certified = true;
@@ -63,16 +66,20 @@ struct Finding {
 
 class Judge : public Probe {
 public:
-    /// `golden` may be null (--golden none): tensors are collected and nothing is compared.
+    /// `golden`: of batches (forward passes). May be null: then they (--golden none) are collected
+    /// and nothing is compared; steps bring their own points.
     Judge(const Network& network, golden::Model* golden);
 
     /// `expected`: every quantisation point this batch must deliver. The golden model has begun
     /// the same batch.
     void begin_batch(const std::vector<ExpectedTensor>& expected);
+    /// The same for a training step, or for what is prepared before the first: `points` has at
+    /// least what is expected.
+    void begin_step(const std::vector<ExpectedTensor>& expected, golden::Points points);
     void on_tap(const Tap& tap) override;
     void on_retired(const Retired& retired) override { (void)retired; }
-    /// Closes the batch: every expected element must have come exactly once.
-    void end_batch();
+    /// Closes the batch or step: every expected element must have come exactly once.
+    void finish();
     /// Compares a stored tensor (logical N, C, H, W order) with what was shown when it was made.
     void check_stored(const QpId& qp, const std::vector<std::int64_t>& codes);
 
@@ -86,8 +93,9 @@ public:
     std::int64_t uncertified() const;
     bool clean() const { return mismatches() == 0 && uncertified() == 0 && findings_.empty(); }
 
-    /// The hardware's tensors of the current batch. SS is kept in its low 64 bits.
-    const Tensor* tensor(const QpId& qp) const;
+    /// The hardware's tensor of the current batch or step, in N, C, H, W order; 0 where it has
+    /// shown nothing. SS is kept in its low 64 bits.
+    std::optional<Tensor> tensor(const QpId& qp) const;
     /// The golden model's, in the hardware's format; elements between two codes are floored.
     std::optional<Tensor> expected(const QpId& qp) const;
 
@@ -96,30 +104,43 @@ public:
     std::string describe(const Mismatch& mismatch) const;
 
 private:
+    /// A tensor as it comes in; elements in memory order.
     struct Record {
         std::size_t verdict = 0;
-        Tensor actual;
+        Shape shape;
+        Format format;  ///< the hardware's
+        bool is_prepared = false, has_two_formats = false;
+        golden::SharedTensor golden;
+        std::vector<std::int64_t> expected;  ///< golden codes in the hardware's format
+        std::vector<Wide> wide;              ///< the same where 64 bits are too few (SS)
+        std::vector<bool> between;           ///< no code is the golden value; empty: all are
+        std::vector<std::int64_t> got;       ///< what was shown; empty: what was expected, so far
         std::vector<std::uint8_t> seen;
         std::int64_t delivered = 0, duplicates = 0;
-        std::int64_t saturations = 0, wraps = 0;
-        golden::Tensor golden;
-        std::vector<std::int64_t> expected;  ///< golden codes in the hardware's format
-        std::vector<Wide> wide;     ///< the same where 64 bits are too few (SS); else empty
-        std::vector<bool> on_grid;  ///< empty: all are
-        bool prepared = false;
+        std::int64_t saturations = 0, wraps = 0, underflows = 0, align_rounded = 0;
     };
     using Key = std::pair<std::int32_t, Qp>;
 
     Record& record(const QpId& qp);
+    const Record* find(const QpId& qp) const;
+    void begin(const std::vector<ExpectedTensor>& expected);
     void prepare(Record& record, const Format& format);
+    void convert(Record& record);
+    void check_format(const Record& record, const Format& format);
+    void take(Record& record, std::int64_t first, std::int64_t count, const Tap& tap,
+              std::int64_t offset);
     void note_mismatch(Record& record, std::int64_t index, Wide got, const Tap& tap);
+    void compare_with_unquantized(const Record& record);
     std::array<std::int64_t, 4> coordinates(const Record& record, std::int64_t index) const;
     Cause classify(const Record& record, std::int64_t index, Wide expected, Wide got) const;
 
     const Network& network_;
-    golden::Model* golden_;
+    golden::Model* const model_;
+    bool is_judging_ = false;
+    bool is_step_ = false;
+    golden::Points points_;
     std::map<Key, Record> records_;
-    int golden_layers_ = -2;  ///< layers whose golden tensors are here, up to this one
+    int model_layers_ = -2;  ///< layers whose golden tensors are here, up to this one
     std::map<Key, std::size_t> verdict_index_;
     std::vector<TensorVerdict> verdicts_;
     std::vector<Finding> findings_;

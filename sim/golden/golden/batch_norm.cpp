@@ -1,129 +1,14 @@
-// Batch norm's forward pass: statistics, normalisation, and the folded form.
+// See batch_norm.h.
 #include "golden/batch_norm.h"
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 
 #include "golden/quantize.h"
+#include "golden/wide.h"
 
 namespace wagesim::golden {
 namespace {
-
-template <class Real>
-constexpr bool is_exact = std::is_same_v<Real, double>;
-
-Shape per_channel(const Tensor& in) { return {1, in.shape.c, 1, 1}; }
-
-/// Elements of one channel in one image.
-struct Planes {
-    explicit Planes(const Tensor& tensor)
-        : images(static_cast<std::size_t>(tensor.shape.n)),
-          channels(static_cast<std::size_t>(tensor.shape.c)),
-          size(static_cast<std::size_t>(tensor.shape.h * tensor.shape.w)) {}
-    std::size_t at(std::size_t image, std::size_t channel) const {
-        return (image * channels + channel) * size;
-    }
-    const std::size_t images, channels, size;
-};
-
-/// x brought to the quantiser's format.
-template <class Real>
-Tensor quantized(const Shape& shape, std::vector<double> values, const Quantizer& rule) {
-    Tensor tensor;
-    tensor.shape = shape;
-    tensor.values = std::move(values);
-    quantize<Real>(tensor, rule);
-    return tensor;
-}
-
-/// Codes from here on are not squared in 128 bits: their sums are not certified.
-constexpr double wide_limit = 1125899906842624.0;  // 2^50
-
-/// Codes of registers that hold exact sums.
-struct Sums {
-    std::vector<BigInteger> sum, squares;
-};
-
-/// Sums of codes and of their squares; in float64 while every partial sum stays under 2^53, which
-/// the final sum of squares and n times the largest code prove, else in wide integers.
-Sums exact_sums(const Tensor& in) {
-    using Wide128 = boost::multiprecision::int128_t;
-    const Planes planes(in);
-    const double to_code = std::ldexp(1.0, in.frac);
-    const double largest_term = largest_code(in);
-    const bool sums_fit =
-        largest_term * static_cast<double>(planes.images * planes.size) < integer_limit;
-    Sums result;
-    for (std::size_t c = 0; c < planes.channels; ++c) {
-        double sum = 0, squares = 0;
-        for (std::size_t n = 0; n < planes.images; ++n) {
-            const double* plane = in.values.data() + planes.at(n, c);
-            for (std::size_t p = 0; p < planes.size; ++p) {
-                const double code = plane[p] * to_code;
-                sum += code;
-                squares += code * code;
-            }
-        }
-        if ((sums_fit && squares < integer_limit) || largest_term >= wide_limit) {
-            result.sum.emplace_back(sum);
-            result.squares.emplace_back(squares);
-            continue;
-        }
-        Wide128 wide_sum = 0, wide_squares = 0;
-        for (std::size_t n = 0; n < planes.images; ++n) {
-            const double* plane = in.values.data() + planes.at(n, c);
-            for (std::size_t p = 0; p < planes.size; ++p) {
-                const Wide128 code = static_cast<std::int64_t>(plane[p] * to_code);
-                wide_sum += code;
-                wide_squares += code * code;
-            }
-        }
-        result.sum.emplace_back(wide_sum);
-        result.squares.emplace_back(wide_squares);
-    }
-    return result;
-}
-
-/// S or SS in its register.
-Tensor to_register(const Shape& shape, std::vector<BigInteger>& codes, int frac,
-                   const Quantizer& rule) {
-    std::int64_t outside = 0;
-    for (BigInteger& code : codes) {
-        const Fitted<BigInteger> kept =
-            fit(code, rule.format.bits, rule.format.is_signed, rule.overflow);
-        code = kept.code;
-        outside += kept.outside;
-    }
-    Tensor tensor = from_codes(shape, codes, frac, rule.format.bits, rule.format.is_signed);
-    (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
-    return tensor;
-}
-
-/// Quotients of integers (in units of 2^-frac of the numerators), each rounded once.
-Tensor quotients(const Shape& shape, const std::vector<BigInteger>& numerators, int frac,
-                 const BigInteger& denominator, const Quantizer& rule) {
-    const int shift = rule.format.frac - frac;
-    std::vector<BigInteger> codes;
-    std::vector<bool> ties;
-    std::int64_t outside = 0;
-    bool any_tie = false;
-    for (const BigInteger& numerator : numerators) {
-        const Quotient quotient = divide(numerator << std::max(shift, 0),
-                                         denominator << std::max(-shift, 0), rule.rounding);
-        const Fitted<BigInteger> kept =
-            fit(quotient.code, rule.format.bits, rule.format.is_signed, rule.overflow);
-        codes.push_back(kept.code);
-        ties.push_back(quotient.tie);
-        any_tie = any_tie || quotient.tie;
-        outside += kept.outside;
-    }
-    Tensor tensor =
-        from_codes(shape, codes, rule.format.frac, rule.format.bits, rule.format.is_signed);
-    if (any_tie) tensor.ties = ties;
-    (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
-    return tensor;
-}
 
 /// The square root of the variance's register, rounded once.
 template <class Real>
@@ -154,12 +39,12 @@ float sum_in_halves(std::size_t first, std::size_t last, Term term) {
 
 void float_statistics(const Tensor& in, const std::string& layer, const Datapath& datapath,
                       std::map<Qp, Tensor>& points) {
-    const Planes planes(in);
-    const std::size_t count = planes.images * planes.size;
+    const std::size_t channels = static_cast<std::size_t>(in.shape.c);
+    const std::size_t count = in.values.size() / channels;
     std::vector<double> sums, squares, means, variances;
-    for (std::size_t c = 0; c < planes.channels; ++c) {
+    for (std::size_t c = 0; c < channels; ++c) {
         const auto element = [&](std::size_t i) {
-            return static_cast<float>(in.values[planes.at(i / planes.size, c) + i % planes.size]);
+            return static_cast<float>(in.values[i * channels + c]);
         };
         const float sum = sum_in_halves(0, count, element);
         const float mean = sum / static_cast<float>(count);
@@ -194,19 +79,23 @@ void exact_statistics(const Tensor& in, const std::string& layer, const Datapath
                       std::map<Qp, Tensor>& points) {
     const Shape shape = per_channel(in);
     const BigInteger count = in.shape.n * in.shape.h * in.shape.w;
-    Sums sums = exact_sums(in);
-    points[Qp::S] = to_register(shape, sums.sum, in.frac, datapath.at(layer, Qp::S));
-    points[Qp::SS] = to_register(shape, sums.squares, 2 * in.frac, datapath.at(layer, Qp::SS));
-    points[Qp::mu] = quotients(shape, sums.sum, in.frac, count, datapath.at(layer, Qp::mu));
+    ChannelSums sums = channel_sums(in, in);
+    const auto rule = [&](Qp qp, int frac) {
+        Quantizer result = datapath.at(layer, qp);
+        result.format.frac = frac;
+        return result;
+    };
+    points[Qp::S] = to_register(shape, sums.sum, rule(Qp::S, in.frac));
+    points[Qp::SS] = to_register(shape, sums.products, rule(Qp::SS, 2 * in.frac));
     std::vector<BigInteger> spread;  // n SS - S^2
     for (std::size_t c = 0; c < sums.sum.size(); ++c)
-        spread.push_back(count * sums.squares[c] - sums.sum[c] * sums.sum[c]);
+        spread.push_back(count * sums.products[c] - sums.sum[c] * sums.sum[c]);
+    points[Qp::mu] = quotients(shape, sums.sum, in.frac, count, datapath.at(layer, Qp::mu));
     points[Qp::var] =
         quotients(shape, spread, 2 * in.frac, count * count, datapath.at(layer, Qp::var));
-    const bool wide = largest_code(in) >= wide_limit;
     for (const Qp qp : {Qp::S, Qp::SS, Qp::mu, Qp::var}) {
         inherit(points[qp], {&in});
-        if (wide) uncertify(points[qp], "an input's code reaches 2^50: SS may reach 2^127");
+        if (!sums.proven) uncertify(points[qp], "an input's code reaches 2^50: SS may reach 2^127");
     }
 }
 
@@ -220,7 +109,7 @@ Tensor follow(std::vector<double>& running, const Tensor& latest, int t, const Q
     for (std::size_t c = 0; c < running.size(); ++c)
         steps.push_back(static_cast<double>(
             (static_cast<Real>(latest.values[c]) - static_cast<Real>(running[c])) /
-            power_of_two<Real>(t)));
+            std::ldexp(Real{1}, t)));
     Tensor result = quantized<Real>(latest.shape, std::move(steps), unbounded);
     for (std::size_t c = 0; c < running.size(); ++c)
         result.values[c] = static_cast<double>(static_cast<Real>(result.values[c]) +
@@ -291,23 +180,41 @@ Mantissas over_sigma(const std::vector<double>& numerators, int frac, const Tens
     return result;
 }
 
-/// Calls use(element index, channel) in memory order.
-template <class Use>
-void for_each_element(const Tensor& tensor, Use use) {
-    const Planes planes(tensor);
-    std::size_t i = 0;
-    for (std::size_t n = 0; n < planes.images; ++n)
-        for (std::size_t c = 0; c < planes.channels; ++c)
-            for (std::size_t p = 0; p < planes.size; ++p, ++i) use(i, c);
-}
-
 /// Largest |y - mu|.
 double largest_distance(const Tensor& in, const Tensor& mu) {
-    double result = 0;
-    for_each_element(in, [&](std::size_t i, std::size_t c) {
-        result = std::max(result, std::abs(in.values[i] - mu.values[c]));
+    const std::size_t channels = mu.values.size();
+    std::vector<double> low(run_length(channels), HUGE_VAL), high(low.size(), -HUGE_VAL);
+    for_each_run(in, [&](std::size_t first, std::size_t count) {
+        double* least = low.data();
+        double* most = high.data();
+        for (std::size_t j = 0; j < count; ++j) {
+            const double y = in.values[first + j];
+            least[j] = y < least[j] ? y : least[j];
+            most[j] = y > most[j] ? y : most[j];
+        }
     });
+    double result = 0;
+    for (std::size_t j = 0; j < low.size(); ++j)
+        if (low[j] <= high[j])
+            result = std::max(
+                {result, mu.values[j % channels] - low[j], high[j] - mu.values[j % channels]});
     return result;
+}
+
+/// out[i] = combine(in[i], a, b), a and b being the channel's numbers.
+template <class Real, class Combine>
+std::vector<double> by_channel(const Tensor& in, const std::vector<double>& a,
+                               const std::vector<double>& b, Combine combine) {
+    const std::vector<Real> along_a = along_run<Real>(a), along_b = along_run<Real>(b);
+    std::vector<double> out(in.values.size());
+    for_each_run(in, [&](std::size_t first, std::size_t count) {
+        const double* from = in.values.data() + first;
+        double* to = out.data() + first;
+        for (std::size_t j = 0; j < count; ++j)
+            to[j] =
+                static_cast<double>(combine(static_cast<Real>(from[j]), along_a[j], along_b[j]));
+    });
+    return out;
 }
 
 template <class Real>
@@ -316,38 +223,33 @@ void normalize(const Tensor& in, const std::string& layer, const Datapath& datap
     const Quantizer& rule = datapath.at(layer, Qp::xhat);
     const Tensor& mu = points[Qp::mu];
     const Tensor& sigma = points[Qp::sigma];
-    const bool reciprocal = datapath.normalize == Normalize::reciprocal;
     Tensor xhat;
     xhat.shape = in.shape;
-    xhat.values.resize(in.values.size());
     inherit(xhat, {&in, &mu, &sigma});
 
     const int distance_frac = std::max(in.frac, mu.frac);
     const double distance = is_exact<Real> ? largest_distance(in, mu) : 0.0;
     bool proven = std::ldexp(distance, distance_frac) < integer_limit;
-    if (reciprocal) {
+    if (datapath.normalize == Normalize::reciprocal) {
         const std::vector<double> ones(sigma.values.size(), 1.0);
         Mantissas inverse =
             over_sigma<Real>(ones, 0, sigma, eps, datapath.at(layer, Qp::inv).rounding);
         inverse.tensor.bits = 16;
         inverse.tensor.is_signed = false;
         const Tensor& inv = points[Qp::inv] = std::move(inverse.tensor);
-        for_each_element(in, [&](std::size_t i, std::size_t c) {
-            const Real difference =
-                static_cast<Real>(in.values[i]) - static_cast<Real>(mu.values[c]);
-            xhat.values[i] = static_cast<double>(difference * static_cast<Real>(inv.values[c]));
-        });
+        xhat.values =
+            by_channel<Real>(in, mu.values, inv.values,
+                             [](Real y, Real mean, Real factor) { return (y - mean) * factor; });
         inherit(xhat, {&inv});
         proven = proven && std::ldexp(distance, distance_frac + 16) < integer_limit;
     } else {
-        std::vector<Real> divisors;
+        std::vector<double> divisors;
         for (const double value : sigma.values)
-            divisors.push_back(static_cast<Real>(value) + static_cast<Real>(eps));
-        for_each_element(in, [&](std::size_t i, std::size_t c) {
-            const Real difference =
-                static_cast<Real>(in.values[i]) - static_cast<Real>(mu.values[c]);
-            xhat.values[i] = static_cast<double>(difference / divisors[c]);
-        });
+            divisors.push_back(
+                static_cast<double>(static_cast<Real>(value) + static_cast<Real>(eps)));
+        xhat.values =
+            by_channel<Real>(in, mu.values, divisors,
+                             [](Real y, Real mean, Real divisor) { return (y - mean) / divisor; });
         // In units of 2^-distance_frac over 2^-sigma.frac, then times 2^xhat.frac.
         const int shift = std::max(0, rule.format.frac + sigma.frac - distance_frac);
         proven = proven && std::ldexp(distance, distance_frac + shift) < quotient_limit;
@@ -365,12 +267,8 @@ Tensor scale_and_shift(const Tensor& xhat, const Tensor& gamma, const Tensor& be
     x2.shape = xhat.shape;
     x2.frac = gamma.frac + xhat.frac;
     x2.bits = bits;
-    x2.values.resize(xhat.values.size());
-    for_each_element(xhat, [&](std::size_t i, std::size_t c) {
-        x2.values[i] = static_cast<double>(static_cast<Real>(gamma.values[c]) *
-                                               static_cast<Real>(xhat.values[i]) +
-                                           static_cast<Real>(beta.values[c]));
-    });
+    x2.values = by_channel<Real>(xhat, gamma.values, beta.values,
+                                 [](Real x, Real scale, Real shift) { return scale * x + shift; });
     inherit(x2, {&xhat, &gamma, &beta});
     if (is_exact<Real> &&
         !(std::ldexp(largest(gamma.values) * largest(xhat.values) + largest(beta.values),
@@ -410,17 +308,13 @@ Tensor fold(const Tensor& in, const std::string& layer, const Datapath& datapath
     Tensor out;
     out.shape = in.shape;
     out.frac = std::max(a.frac + in.frac, b.frac);
-    out.values.resize(in.values.size());
-    std::vector<double> reach(a.values.size(), 0.0);  // largest |a y| + |b|
-    for_each_element(in, [&](std::size_t i, std::size_t c) {
-        const Real product = static_cast<Real>(a.values[c]) * static_cast<Real>(in.values[i]);
-        out.values[i] = static_cast<double>(product + static_cast<Real>(b.values[c]));
-        reach[c] = std::max(reach[c], std::abs(static_cast<double>(product)));
-    });
+    out.values = by_channel<Real>(in, a.values, b.values,
+                                  [](Real y, Real scale, Real shift) { return scale * y + shift; });
     inherit(out, {&in, &a, &b});
-    for (std::size_t c = 0; c < reach.size(); ++c)
+    const double most = largest(in.values);
+    for (std::size_t c = 0; c < a.values.size(); ++c)
         if (is_exact<Real> &&
-            !(std::ldexp(reach[c] + std::abs(b.values[c]),
+            !(std::ldexp(std::abs(a.values[c]) * most + std::abs(b.values[c]),
                          std::max(factors.fracs[c] + in.frac, b.frac)) < integer_limit))
             uncertify(out, "layer '" + layer + "': a y + b may reach 2^53");
     points[Qp::fold_b] = std::move(b);

@@ -40,11 +40,14 @@ public:
     void set_parameters(const Parameters& parameters);
     const Parameters& parameters() const { return parameters_; }
     void begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch);
-    std::map<Qp, Tensor> layer(int index);
+    LayerPoints layer(int index);
     std::vector<double> unquantized(int index) {
         require_batch();
         return unquantized_.layer(index, parameters_);
     }
+
+    Qp output_point(int producer) const;
+    int output_frac(int producer) const;
 
 private:
     int layers() const { return static_cast<int>(network_.layers.size()); }
@@ -54,8 +57,6 @@ private:
                options_.batch_norm == BatchNorm::running &&
                datapath_.bn_inference == BnInference::folded;
     }
-    /// The quantisation point of what a producer's readers read.
-    Qp output_point(int producer) const;
     /// The points of a layer that round.
     std::vector<Qp> rounding_points(int index) const;
     /// The masters of a layer and their sizes.
@@ -70,7 +71,7 @@ private:
     }
 
     template <class Real>
-    std::map<Qp, Tensor> compute(int index);
+    LayerPoints compute(int index);
     template <class Real>
     std::map<Qp, Tensor> products(int index, const Tensor& in) const;
     template <class Real>
@@ -90,8 +91,8 @@ private:
     std::int64_t batch_ = 0;
     bool begun_ = false;
     int done_ = -1;
-    std::map<Qp, Tensor> latest_;    ///< all points of layer done_
-    std::map<int, Tensor> outputs_;  ///< by producer, while a later layer reads them
+    LayerPoints latest_;                   ///< all points of layer done_
+    std::map<int, SharedTensor> outputs_;  ///< by producer, while a later layer reads them
     Unquantized unquantized_;
 };
 
@@ -113,6 +114,24 @@ Qp Model::Impl::output_point(int producer) const {
         }
         default:
             return Qp::A;
+    }
+}
+
+int Model::Impl::output_frac(int producer) const {
+    const Qp point = output_point(producer);
+    if (producer < 0) return datapath_.at("input", point).format.frac;
+    const Layer& layer = at(producer);
+    const auto frac = [&](Qp qp) { return datapath_.at(layer.name, qp).format.frac; };
+    if (layer.type == LayerType::max_pool) return output_frac(layer.inputs.front());
+    switch (point) {
+        case Qp::A:
+            return frac(Qp::A);
+        case Qp::x2:
+            return frac(Qp::gamma_q) + frac(Qp::xhat);
+        case Qp::stream:
+            return std::max(output_frac(layer.inputs[0]), output_frac(layer.inputs[1]));
+        default:
+            return output_frac(layer.inputs.front()) + frac(Qp::Wq);
     }
 }
 
@@ -207,10 +226,7 @@ void Model::Impl::check_operand(int index) const {
 
 /// x2 is exact: gamma_q xhat + beta_q of any codes fits its register.
 void Model::Impl::check_x2(const Layer& layer) const {
-    const auto range = [&](Qp qp) {
-        const Quantizer& rule = datapath_.at(layer.name, qp);
-        return code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
-    };
+    const auto range = [&](Qp qp) { return code_range(datapath_.at(layer.name, qp)); };
     const Quantizer& rule = datapath_.at(layer.name, Qp::x2);
     const CodeRange gamma = range(Qp::gamma_q), xhat = range(Qp::xhat), beta = range(Qp::beta_q);
     const int frac = datapath_.at(layer.name, Qp::gamma_q).format.frac +
@@ -218,7 +234,7 @@ void Model::Impl::check_x2(const Layer& layer) const {
     const int shift = frac - datapath_.at(layer.name, Qp::beta_q).format.frac;
     const auto [least, most] = std::minmax({gamma.low * xhat.low, gamma.low * xhat.high,
                                             gamma.high * xhat.low, gamma.high * xhat.high});
-    const CodeRange room = code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
+    const CodeRange room = code_range(rule);
     if (shift < 0 || least + std::ldexp(beta.low, shift) < room.low ||
         most + std::ldexp(beta.high, shift) > room.high)
         throw InputError("layer " + quoted(layer.name) + ": x2 with " +
@@ -275,15 +291,14 @@ void Model::Impl::begin(const std::vector<std::uint8_t>& pixels, std::int64_t ba
     image.frac = format.frac;
     image.bits = format.bits;
     image.values.reserve(pixels.size());
-    for (const std::uint8_t pixel : pixels)
+    for (const std::uint8_t pixel : to_memory_order(image.shape, pixels))
         image.values.push_back(std::ldexp(pixel - 128, -format.frac));
     latest_.clear();
     outputs_.clear();
-    outputs_[-1] = image;
-    latest_[Qp::image] = std::move(image);
+    outputs_[-1] = latest_[Qp::image] = share(std::move(image));
 }
 
-std::map<Qp, Tensor> Model::Impl::layer(int index) {
+LayerPoints Model::Impl::layer(int index) {
     require_batch();
     if (index < done_ || index >= layers() || (index == done_ && latest_.empty()))
         throw std::logic_error("golden model: layers are asked for once, in ascending order");
@@ -299,9 +314,9 @@ std::map<Qp, Tensor> Model::Impl::layer(int index) {
 }
 
 template <class Real>
-std::map<Qp, Tensor> Model::Impl::compute(int index) {
+LayerPoints Model::Impl::compute(int index) {
     const Layer& layer = at(index);
-    const Tensor& in = outputs_.at(layer.inputs.front());
+    const Tensor& in = *outputs_.at(layer.inputs.front());
     std::map<Qp, Tensor> points;
     switch (layer.type) {
         case LayerType::conv2d:
@@ -336,11 +351,13 @@ std::map<Qp, Tensor> Model::Impl::compute(int index) {
                 points[Qp::A] = to_activation<Real>(layer, points[Qp::stream]);
             break;
     }
+    LayerPoints shared;
+    for (auto& [qp, tensor] : points) shared[qp] = share(std::move(tensor));
     // A folded batch norm has put its exact output there itself.
-    const auto output = points.find(output_point(index));
-    if (output != points.end() && last_reader(network_, index) > index)
+    const auto output = shared.find(output_point(index));
+    if (output != shared.end() && last_reader(network_, index) > index)
         outputs_[index] = output->second;
-    return points;
+    return shared;
 }
 
 template <class Real>
@@ -382,7 +399,7 @@ std::map<Qp, Tensor> Model::Impl::normalized(int index, const Tensor& in) {
         result.points[Qp::A] =
             to_activation<Real>(layer, folded ? std::move(result.folded) : result.points[Qp::x2]);
     else if (folded && last_reader(network_, index) > index)
-        outputs_[index] = std::move(result.folded);
+        outputs_[index] = share(std::move(result.folded));
     return std::move(result.points);
 }
 
@@ -400,7 +417,7 @@ Tensor Model::Impl::activation(const Layer& layer, const Tensor& in) const {
 
 template <class Real>
 Tensor Model::Impl::sum(const Layer& layer) const {
-    const Tensor& first = outputs_.at(layer.inputs.front());
+    const Tensor& first = *outputs_.at(layer.inputs.front());
     Tensor out;
     out.shape = first.shape;
     out.frac = first.frac;
@@ -408,7 +425,7 @@ Tensor Model::Impl::sum(const Layer& layer) const {
     double bound = largest(first.values);
     inherit(out, {&first});
     for (std::size_t n = 1; n < layer.inputs.size(); ++n) {
-        const Tensor& other = outputs_.at(layer.inputs[n]);
+        const Tensor& other = *outputs_.at(layer.inputs[n]);
         for (std::size_t i = 0; i < out.values.size(); ++i)
             out.values[i] = static_cast<double>(static_cast<Real>(out.values[i]) +
                                                 static_cast<Real>(other.values[i]));
@@ -416,7 +433,7 @@ Tensor Model::Impl::sum(const Layer& layer) const {
         bound += largest(other.values);
         inherit(out, {&other});
     }
-    if (std::is_same_v<Real, double> && !(std::ldexp(bound, out.frac) < integer_limit))
+    if (is_exact<Real> && !(std::ldexp(bound, out.frac) < integer_limit))
         uncertify(out, "layer " + quoted(layer.name) + ": sums may reach 2^53");
     Quantizer exact = datapath_.at(layer.name, Qp::stream);
     exact.format.frac = out.frac;  // on the grid already: nothing rounds
@@ -444,7 +461,9 @@ const Parameters& Model::parameters() const { return impl_->parameters(); }
 void Model::begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch) {
     impl_->begin(pixels, batch);
 }
-std::map<Qp, Tensor> Model::layer(int index) { return impl_->layer(index); }
+LayerPoints Model::layer(int index) { return impl_->layer(index); }
+Qp Model::output_point(int producer) const { return impl_->output_point(producer); }
+int Model::output_frac(int producer) const { return impl_->output_frac(producer); }
 std::vector<double> Model::unquantized(int index) { return impl_->unquantized(index); }
 
 }  // namespace wagesim::golden

@@ -32,7 +32,8 @@ struct Options {
     BatchNorm batch_norm = BatchNorm::running;
 };
 
-/// The masters: (layer index, W | bias | gamma | beta | run_mu | run_sigma) -> real values.
+/// The masters: (layer index, W | bias | gamma | beta | run_mu | run_sigma) -> real values in
+/// memory order.
 using Parameters = std::map<std::pair<int, Qp>, std::vector<double>>;
 
 /// Start values: W from the seed's streams, gamma 1, beta and bias 0, run_mu 0, run_sigma 1.
@@ -48,6 +49,11 @@ public:
     Model(Model&&) noexcept;
     Model& operator=(Model&&) noexcept;
 
+    /// The quantisation point of what a producer's readers read (-1: the input).
+    Qp output_point(int producer) const;
+    /// frac of its codes.
+    int output_frac(int producer) const;
+
     /// Brings each value to its master's format. Throws InputError naming the layer and the
     /// quantisation point that is missing, has the wrong size or is not a number.
     void set_parameters(const Parameters& parameters);
@@ -59,10 +65,11 @@ public:
 
     /// The tensors of layer `index` (-1: the input, Qp::image); computes what is needed. Ask in
     /// ascending order: an output is kept until its last reader is done, the rest is handed over.
-    std::map<Qp, Tensor> layer(int index);
+    LayerPoints layer(int index);
 
-    /// The output of the same layer in the unquantised network: the same masters and kind of
-    /// statistics, float64 real numbers, no quantiser anywhere. Ascending, independent of layer().
+    /// The output of the same layer in the unquantised network, in memory order: the same masters
+    /// and kind of statistics, float64 real numbers, no quantiser anywhere. Ascending, independent
+    /// of layer().
     std::vector<double> unquantized(int index);
 
 private:

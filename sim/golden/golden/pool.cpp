@@ -1,10 +1,9 @@
-// Pooling: the largest value or the mean of each window.
+// See pool.h.
 #include "golden/pool.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "golden/quantize.h"
 
@@ -16,46 +15,54 @@ Extent2 kernel_of(const Layer& layer) {
     return {static_cast<int>(layer.in_shape.h), static_cast<int>(layer.in_shape.w)};
 }
 
-/// One number per window: combine(so far, element) over the window's elements in row-major order.
-template <class Real, class Combine>
-std::vector<double> reduce_windows(const Layer& layer, std::int64_t batch,
-                                   const std::vector<double>& in, Real initial, Combine combine) {
+/// Calls use(first element of the window's output, first element of an input place inside it) for
+/// all places of all windows, in row-major order: both go on through the channels.
+template <class Use>
+void for_each_place(const Layer& layer, std::int64_t batch, Use use) {
     const Shape& from = layer.in_shape;
     const Shape& to = layer.out_shape;
     const Extent2 kernel = kernel_of(layer);
-    std::vector<double> out;
-    out.reserve(static_cast<std::size_t>(batch * to.size()));
-    for (std::int64_t plane = 0; plane < batch * from.c; ++plane) {
-        const double* elements = in.data() + plane * from.h * from.w;
-        for (std::int64_t oh = 0; oh < to.h; ++oh) {
-            const std::int64_t top = oh * layer.stride.h - layer.padding.h;
-            for (std::int64_t ow = 0; ow < to.w; ++ow) {
+    std::int64_t out = 0;
+    for (std::int64_t n = 0; n < batch; ++n)
+        for (std::int64_t oh = 0; oh < to.h; ++oh)
+            for (std::int64_t ow = 0; ow < to.w; ++ow, out += to.c) {
+                const std::int64_t top = oh * layer.stride.h - layer.padding.h;
                 const std::int64_t left = ow * layer.stride.w - layer.padding.w;
-                Real result = initial;
                 for (std::int64_t h = std::max<std::int64_t>(top, 0);
                      h < std::min(top + kernel.h, from.h); ++h)
                     for (std::int64_t w = std::max<std::int64_t>(left, 0);
                          w < std::min(left + kernel.w, from.w); ++w)
-                        result = combine(result, static_cast<Real>(elements[h * from.w + w]));
-                out.push_back(static_cast<double>(result));
+                        use(static_cast<std::size_t>(out),
+                            static_cast<std::size_t>(from.memory_index(n, 0, h, w)));
             }
-        }
-    }
-    return out;
 }
 
 }  // namespace
 
 std::vector<double> max_pool(const Layer& layer, std::int64_t batch,
                              const std::vector<double>& in) {
-    return reduce_windows(layer, batch, in, -std::numeric_limits<double>::infinity(),
-                          [](double best, double x) { return x > best ? x : best; });
+    const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
+    std::vector<double> out(static_cast<std::size_t>(batch * layer.out_shape.size()),
+                            -std::numeric_limits<double>::infinity());
+    for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
+        double* best = out.data() + to;
+        const double* x = in.data() + from;
+        for (std::size_t c = 0; c < channels; ++c) best[c] = x[c] > best[c] ? x[c] : best[c];
+    });
+    return out;
 }
 
 template <class Real>
 std::vector<double> window_sums(const Layer& layer, std::int64_t batch,
                                 const std::vector<double>& in) {
-    return reduce_windows(layer, batch, in, Real{0}, [](Real sum, Real x) { return sum + x; });
+    const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
+    std::vector<double> out(static_cast<std::size_t>(batch * layer.out_shape.size()));
+    for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
+        for (std::size_t c = 0; c < channels; ++c)
+            out[to + c] = static_cast<double>(static_cast<Real>(out[to + c]) +
+                                              static_cast<Real>(in[from + c]));
+    });
+    return out;
 }
 template std::vector<double> window_sums<double>(const Layer&, std::int64_t,
                                                  const std::vector<double>&);
@@ -65,6 +72,13 @@ template std::vector<double> window_sums<float>(const Layer&, std::int64_t,
 std::int64_t window_count(const Layer& layer) {
     const Extent2 kernel = kernel_of(layer);
     return std::int64_t{kernel.h} * kernel.w;
+}
+
+std::int64_t window_overlap(const Layer& layer) {
+    if (layer.type == LayerType::global_avg_pool) return 1;
+    const auto along = [](int kernel, int stride) { return (kernel + stride - 1) / stride; };
+    return std::int64_t{along(layer.kernel.h, layer.stride.h)} *
+           along(layer.kernel.w, layer.stride.w);
 }
 
 template <class Real>
@@ -77,7 +91,7 @@ Tensor average_pool(const Layer& layer, const Tensor& in, const Quantizer& rule)
     for (double& value : out.values) value = static_cast<double>(static_cast<Real>(value) / count);
     inherit(out, {&in});
     const double bound = largest(in.values) * static_cast<double>(count);
-    if (std::is_same_v<Real, double> &&
+    if (is_exact<Real> &&
         !(std::ldexp(bound, std::max(in.frac, rule.format.frac)) < quotient_limit))
         uncertify(out, "layer '" + layer.name + "': a mean may round twice");
     quantize<Real>(out, rule);
@@ -85,5 +99,44 @@ Tensor average_pool(const Layer& layer, const Tensor& in, const Quantizer& rule)
 }
 template Tensor average_pool<double>(const Layer&, const Tensor&, const Quantizer&);
 template Tensor average_pool<float>(const Layer&, const Tensor&, const Quantizer&);
+
+template <class Number>
+std::vector<Number> scatter_to_maxima(const Layer& layer, std::int64_t batch,
+                                      const std::vector<double>& in,
+                                      const std::vector<Number>& error) {
+    const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
+    std::vector<Number> out(static_cast<std::size_t>(batch * layer.in_shape.size()));
+    std::vector<std::size_t> winner(error.size());
+    std::vector<double> best(error.size(), -std::numeric_limits<double>::infinity());
+    for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
+        for (std::size_t c = 0; c < channels; ++c)
+            if (in[from + c] > best[to + c]) {
+                best[to + c] = in[from + c];
+                winner[to + c] = from + c;
+            }
+    });
+    for (std::size_t i = 0; i < error.size(); ++i) out[winner[i]] += error[i];
+    return out;
+}
+template std::vector<double> scatter_to_maxima(const Layer&, std::int64_t,
+                                               const std::vector<double>&,
+                                               const std::vector<double>&);
+template std::vector<Wide> scatter_to_maxima(const Layer&, std::int64_t, const std::vector<double>&,
+                                             const std::vector<Wide>&);
+
+template <class Number>
+std::vector<Number> spread_over_windows(const Layer& layer, std::int64_t batch,
+                                        const std::vector<Number>& error) {
+    const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
+    std::vector<Number> out(static_cast<std::size_t>(batch * layer.in_shape.size()));
+    for_each_place(layer, batch, [&](std::size_t from, std::size_t to) {
+        for (std::size_t c = 0; c < channels; ++c) out[to + c] += error[from + c];
+    });
+    return out;
+}
+template std::vector<double> spread_over_windows(const Layer&, std::int64_t,
+                                                 const std::vector<double>&);
+template std::vector<Wide> spread_over_windows(const Layer&, std::int64_t,
+                                               const std::vector<Wide>&);
 
 }  // namespace wagesim::golden

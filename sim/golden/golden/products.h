@@ -1,4 +1,5 @@
-// Convolution and fully connected layers: exact dot products, and the accumulator that holds them.
+// Convolution and fully connected layers: exact dot products of the forward and the two backward
+// passes, and the accumulator that holds them.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +11,36 @@
 
 namespace wagesim::golden {
 
-/// Dot products of a conv2d or linear layer in N, C, H, W order, no accumulator, no bias.
-/// `in` has the layer's in_shape, `weights` its weight_shape.
+// Dot products in memory order, no accumulator, no bias. `in` has the layer's in_shape, `weights`
+// its weight_shape, `error` its out_shape.
+
 template <class Real>
 std::vector<Real> dot_products(const Layer& layer, std::int64_t batch,
                                const std::vector<double>& in, const std::vector<double>& weights);
+template <class Real>
+std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch,
+                                 const std::vector<double>& error,
+                                 const std::vector<double>& weights);
+template <class Real>
+std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch,
+                                  const std::vector<double>& in, const std::vector<double>& error);
 
-/// The layer's output at frac in.frac + weights.frac, in the width of `rule`: a partial sum starts
-/// at the bias (or 0), takes one addition per tile of `machine.array_rows` products (dataflow os: one
-/// per product), wraps or saturates at each, and is then fitted by `rule`'s overflow (by default its low bits stay). K
-/// ascends through (kh, kw, cin), cin fastest; in a linear layer through C, H, W.
+// The same in an accumulator: a partial sum starts at the bias (or 0), takes one addition per tile
+// of `machine.array_rows` products (dataflow os: one per product), wraps or saturates at each, and
+// is then fitted by `rule`'s overflow (by default its low bits stay). frac and exponent are the
+// operands' sums. `rule`: of the result's register.
+
+/// K ascends through (kh, kw, cin), cin fastest; in a linear layer through C, H, W.
 template <class Real>
 Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& weights,
                            const Tensor* bias, const MachineConfig& machine, const Quantizer& rule);
+/// dx: K ascends through the taps (kh, kw, o) for which the output index is whole, o fastest.
+template <class Real>
+Tensor accumulate_input_gradient(const Layer& layer, const Tensor& error, const Tensor& weights,
+                                 const MachineConfig& machine, const Quantizer& rule);
+/// gW: K ascends through (n, oh, ow); tiles begin anew with every group of images.
+template <class Real>
+Tensor accumulate_weight_gradient(const Layer& layer, const Tensor& in, const Tensor& error,
+                                  const MachineConfig& machine, const Quantizer& rule);
 
 }  // namespace wagesim::golden

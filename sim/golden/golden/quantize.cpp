@@ -1,35 +1,141 @@
-// Rounding and overflow by definition, on real values.
+// See quantize.h.
 #include "golden/quantize.h"
 
 #include <algorithm>
+#include <array>
 
 #include "wagesim/error.h"
 
 namespace wagesim::golden {
 namespace {
 
+constexpr std::size_t block = 256;  // elements whose codes stay in the nearest cache
+
+template <class Real>
+using Count = std::conditional_t<std::is_same_v<Real, double>, std::int64_t, std::int32_t>;
+
+/// Adding and taking away 1.5 * 2^52 leaves a double rounded to an integer, ties to even, if it is
+/// below 2^51 in magnitude: the same as nearbyint, in vectors.
+template <class Real>
+void round_half_even(const Real* x, Real* code, std::size_t count) {
+    constexpr Real limit = std::is_same_v<Real, double> ? Real(0x1p51) : Real(0x1p22);
+    constexpr Real shift = 3 * limit;
+    Count<Real> beyond = 0;
+    for (std::size_t j = 0; j < count; ++j) {
+        beyond += std::abs(x[j]) < limit ? 0 : 1;
+        code[j] = (x[j] + shift) - shift;
+    }
+    if (beyond != 0)
+        for (std::size_t j = 0; j < count; ++j) code[j] = std::nearbyint(x[j]);
+}
+
 template <class Real, Rounding rounding>
-void quantize_with(Tensor& tensor, const Quantizer& rule) {
-    const Real to_code = power_of_two<Real>(rule.format.frac);
-    const Real to_value = power_of_two<Real>(-rule.format.frac);
-    const CodeRange range = code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
+void round_block(const Real* x, Real* code, std::size_t count) {
+    if constexpr (rounding == Rounding::half_even)
+        round_half_even(x, code, count);
+    else
+        for (std::size_t j = 0; j < count; ++j) code[j] = round_to_integer(x[j], rounding);
+}
+
+template <class Real, Rounding rounding>
+void quantize_with(Tensor& tensor, const Quantizer& rule, CodeRange range, bool counts_underflows) {
+    const double to_code = std::ldexp(1.0, rule.format.frac - rule.format.exponent);
+    const double to_value = 1 / to_code;
     const Real low = static_cast<Real>(range.low);
     const Real high = static_cast<Real>(range.high);
     std::int64_t outside = 0;
-    for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-        const Real x = static_cast<Real>(tensor.values[i]) * to_code;
-        Real code = round_to_integer(x, rounding);
-        if (is_tie(x)) {
-            if (tensor.ties.empty()) tensor.ties.resize(tensor.values.size());
-            tensor.ties[i] = true;
+    std::array<Real, block> x, code;
+    for (std::size_t first = 0; first < tensor.values.size(); first += block) {
+        const std::size_t count = std::min(block, tensor.values.size() - first);
+        double* values = tensor.values.data() + first;
+        for (std::size_t j = 0; j < count; ++j) x[j] = static_cast<Real>(values[j] * to_code);
+        round_block<Real, rounding>(x.data(), code.data(), count);
+        Count<Real> ties = 0, misfits = 0, underflows = 0;
+        for (std::size_t j = 0; j < count; ++j) {
+            const Real distance = std::abs(x[j] - code[j]);
+            ties += distance == Real{0.5} ? 1 : 0;
+            misfits += code[j] < low ? 1 : 0;
+            misfits += code[j] > high ? 1 : 0;
         }
-        if (code < low || code > high) {
-            code = fit(code, range, rule.overflow).code;
-            ++outside;
-        }
-        tensor.values[i] = static_cast<double>(code * to_value) + 0.0;  // -0 becomes 0
+        if (counts_underflows)
+            for (std::size_t j = 0; j < count; ++j) underflows += code[j] == 0 && x[j] != 0 ? 1 : 0;
+        // Rounded downwards, just below a half looks like one from the other side.
+        if (ties != 0)
+            for (std::size_t j = 0; j < count; ++j) {
+                if (!is_tie(x[j])) continue;
+                if (tensor.ties.empty()) tensor.ties.resize(tensor.values.size());
+                tensor.ties[first + j] = true;
+            }
+        if (misfits != 0)
+            for (std::size_t j = 0; j < count; ++j)
+                code[j] = fit(code[j], range, rule.overflow).code;
+        outside += misfits;
+        tensor.underflows += underflows;
+        for (std::size_t j = 0; j < count; ++j)
+            values[j] = static_cast<double>(code[j]) * to_value + 0.0;  // -0 becomes 0
     }
     (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
+}
+
+/// Codes beyond the doubles, in wide integers.
+void quantize_exact(Tensor& tensor, const Quantizer& rule, CodeRange range,
+                    bool counts_underflows) {
+    const int shift = (rule.format.frac - rule.format.exponent) - (tensor.frac - tensor.exponent);
+    const double to_value = std::ldexp(1.0, rule.format.exponent - rule.format.frac);
+    const std::vector<Wide> codes = std::move(tensor.exact);
+    tensor.exact.clear();
+    std::int64_t outside = 0;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+        const Quotient<BigInteger> quotient =
+            divide(BigInteger(codes[i]) << std::max(shift, 0), BigInteger(1) << std::max(-shift, 0),
+                   rule.rounding);
+        if (quotient.tie) {
+            tensor.ties.resize(codes.size());
+            tensor.ties[i] = true;
+        }
+        const Fitted<BigInteger> kept =
+            fit(quotient.code, BigInteger(range.low), BigInteger(range.high), rule.overflow);
+        outside += kept.outside;
+        tensor.underflows += counts_underflows && kept.code == 0 && codes[i] != 0;
+        tensor.values[i] = kept.code.convert_to<double>() * to_value;
+    }
+    (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
+    if (std::max(-range.low, range.high) >= integer_limit)
+        uncertify(tensor, "a code of more than 53 bits is quantised to a register that wide");
+}
+
+template <class Real>
+void quantize_any(Tensor& tensor, const Quantizer& rule, CodeRange range, bool counts_underflows) {
+    if (!tensor.exact.empty()) {
+        quantize_exact(tensor, rule, range, counts_underflows);
+    } else {
+        const auto run = [&](auto quantize_this) {
+            quantize_this(tensor, rule, range, counts_underflows);
+        };
+        switch (rule.rounding) {
+            case Rounding::half_even:
+                run(quantize_with<Real, Rounding::half_even>);
+                break;
+            case Rounding::half_up:
+                run(quantize_with<Real, Rounding::half_up>);
+                break;
+            case Rounding::half_away:
+                run(quantize_with<Real, Rounding::half_away>);
+                break;
+            case Rounding::floor:
+                run(quantize_with<Real, Rounding::floor>);
+                break;
+            case Rounding::toward_zero:
+                run(quantize_with<Real, Rounding::toward_zero>);
+                break;
+            case Rounding::stochastic:
+                throw InputError("rounding 'stochastic' is not deterministic here");
+        }
+    }
+    tensor.frac = rule.format.frac;
+    tensor.bits = rule.format.bits;
+    tensor.is_signed = rule.format.is_signed;
+    tensor.exponent = rule.format.exponent;
 }
 
 }  // namespace
@@ -40,112 +146,41 @@ CodeRange code_range(int bits, bool is_signed, Overflow overflow) {
     return {overflow == Overflow::saturate ? -(half - 1) : -half, half - 1};
 }
 
-Fitted<BigInteger> fit(const BigInteger& code, int bits, bool is_signed, Overflow overflow) {
-    const BigInteger span = BigInteger(1) << bits;
-    const BigInteger high = (is_signed ? span / 2 : span) - 1;
-    BigInteger low = 0;
-    if (is_signed) low = overflow == Overflow::saturate ? -high : -high - 1;
-    if (code >= low && code <= high) return {code, false};
-    if (overflow != Overflow::wrap) return {code < low ? low : high, true};
-    BigInteger residue = (code - low) % span;  // of the sign of code - low
-    if (residue < 0) residue += span;
-    return {low + residue, true};
-}
-
-Quotient divide(const BigInteger& numerator, const BigInteger& denominator, Rounding rounding) {
-    BigInteger floor, rest;
-    boost::multiprecision::divide_qr(numerator, denominator, floor, rest);
-    if (rest < 0) {
-        rest += denominator;
-        --floor;
-    }
-    const BigInteger twice = 2 * rest;
-    const bool tie = twice == denominator;
-    bool up = false;
-    switch (rounding) {
-        case Rounding::half_even:
-            up = tie ? bit_test(abs(floor), 0) : twice > denominator;
-            break;
-        case Rounding::half_up:
-            up = twice >= denominator;
-            break;
-        case Rounding::half_away:
-            up = tie ? numerator > 0 : twice > denominator;
-            break;
-        case Rounding::floor:
-            break;
-        case Rounding::toward_zero:
-            up = rest != 0 && numerator < 0;
-            break;
-        case Rounding::stochastic:
-            throw InputError("rounding 'stochastic' is not deterministic here");
-    }
-    return {up ? floor + 1 : floor, tie};
-}
-
 template <class Real>
 void quantize(Tensor& tensor, const Quantizer& rule) {
-    tensor.frac = rule.format.frac;
-    tensor.bits = rule.format.bits;
-    tensor.is_signed = rule.format.is_signed;
-    switch (rule.rounding) {
-        case Rounding::half_even:
-            return quantize_with<Real, Rounding::half_even>(tensor, rule);
-        case Rounding::half_up:
-            return quantize_with<Real, Rounding::half_up>(tensor, rule);
-        case Rounding::half_away:
-            return quantize_with<Real, Rounding::half_away>(tensor, rule);
-        case Rounding::floor:
-            return quantize_with<Real, Rounding::floor>(tensor, rule);
-        case Rounding::toward_zero:
-            return quantize_with<Real, Rounding::toward_zero>(tensor, rule);
-        case Rounding::stochastic:
-            throw InputError("rounding 'stochastic' is not deterministic here");
-    }
+    quantize_any<Real>(tensor, rule, code_range(rule), false);
 }
 template void quantize<double>(Tensor&, const Quantizer&);
 template void quantize<float>(Tensor&, const Quantizer&);
 
-Tensor from_codes(const Shape& shape, const std::vector<BigInteger>& codes, int frac, int bits,
-                  bool is_signed) {
-    Tensor tensor;
-    tensor.shape = shape;
-    tensor.frac = frac;
-    tensor.bits = bits;
-    tensor.is_signed = is_signed;
-    bool beyond = false;
-    for (const BigInteger& code : codes) {
-        tensor.values.push_back(std::ldexp(code.convert_to<double>(), -frac));
-        beyond = beyond || abs(code) >= BigInteger(integer_limit);
-    }
-    if (beyond)
-        for (const BigInteger& code : codes) tensor.exact.push_back(code.str());
-    return tensor;
+template <class Real>
+void quantize_into(Tensor& tensor, const Quantizer& rule, CodeRange range) {
+    Quantizer saturating = rule;
+    saturating.overflow = Overflow::saturate;
+    quantize_any<Real>(tensor, saturating, range, true);
 }
+template void quantize_into<double>(Tensor&, const Quantizer&, CodeRange);
+template void quantize_into<float>(Tensor&, const Quantizer&, CodeRange);
 
-double largest(const std::vector<double>& values) {
-    double result = 0;
-    for (const double value : values) result = std::max(result, std::abs(value));
+template <class Real>
+std::vector<std::uint8_t> fits(const std::vector<double>& values, const Quantizer& rule) {
+    const double to_code = std::ldexp(1.0, rule.format.frac - rule.format.exponent);
+    const CodeRange range = code_range(rule);
+    const Real low = static_cast<Real>(range.low), high = static_cast<Real>(range.high);
+    std::vector<std::uint8_t> result(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const Real x = static_cast<Real>(values[i] * to_code);
+        // Rounding moves by less than one.
+        if (x >= low + 1 && x <= high - 1) {
+            result[i] = 1;
+            continue;
+        }
+        const Real code = round_to_integer(x, rule.rounding);
+        result[i] = code >= low && code <= high;
+    }
     return result;
 }
-
-double largest_code(const Tensor& tensor) {
-    return std::ldexp(largest(tensor.values), tensor.frac);
-}
-
-void uncertify(Tensor& tensor, const std::string& why) {
-    if (!tensor.certified) return;
-    tensor.certified = false;
-    tensor.why_not = why;
-}
-
-void inherit(Tensor& tensor, std::initializer_list<const Tensor*> operands) {
-    const std::string prefix = "an operand is not certified: ";
-    for (const Tensor* operand : operands) {
-        if (operand == nullptr || operand->certified) continue;
-        const bool passed_on = operand->why_not.compare(0, prefix.size(), prefix) == 0;
-        uncertify(tensor, (passed_on ? "" : prefix) + operand->why_not);
-    }
-}
+template std::vector<std::uint8_t> fits<double>(const std::vector<double>&, const Quantizer&);
+template std::vector<std::uint8_t> fits<float>(const std::vector<double>&, const Quantizer&);
 
 }  // namespace wagesim::golden

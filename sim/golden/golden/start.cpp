@@ -1,46 +1,13 @@
 // Start values of the parameters, from the seed.
-#include <array>
 #include <cmath>
 #include <cstdint>
 
 #include "golden/model.h"
 #include "golden/quantize.h"
+#include "golden/random.h"
 
 namespace wagesim::golden {
 namespace {
-
-/// The seed of one stream of one operation (docs/datapath.md, the quantisers).
-std::uint32_t mix(std::uint32_t seed, std::uint32_t step, std::uint32_t op, std::uint32_t stream) {
-    std::uint32_t h = 0x9E3779B9U;
-    for (const std::uint32_t word : {seed, step, op, stream}) {
-        h ^= word;
-        h ^= h >> 16;
-        h *= 0x85EBCA6BU;
-        h ^= h >> 13;
-        h *= 0xC2B2AE35U;
-        h ^= h >> 16;
-    }
-    return h == 0 ? 1 : h;
-}
-
-/// Element i of a tensor in memory order draws from stream i mod 16.
-class Streams {
-public:
-    Streams(std::uint32_t seed, std::uint32_t step, std::uint32_t op) {
-        for (std::uint32_t s = 0; s < states_.size(); ++s) states_[s] = mix(seed, step, op, s);
-    }
-    /// Uniform on 0..65535.
-    std::uint32_t draw(std::size_t element) {
-        std::uint32_t& x = states_[element % states_.size()];
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        return x >> 16;
-    }
-
-private:
-    std::array<std::uint32_t, 16> states_{};
-};
 
 /// About normal: 12 draws have the variance 65536^2. Clipped at twice that deviation.
 std::vector<double> start_weights(const Layer& layer, std::uint32_t seed, std::uint32_t op) {
@@ -49,18 +16,13 @@ std::vector<double> start_weights(const Layer& layer, std::uint32_t seed, std::u
     const Shape shape = weight_shape(layer);
     const double fan_in = static_cast<double>(shape.c * shape.h * shape.w);
     const double scale = std::nearbyint(std::ldexp(1.0, 23) / std::sqrt(fan_in));
-    std::vector<double> weights(static_cast<std::size_t>(shape.size()));
-    std::size_t element = 0;  // in memory order: O, kh, kw, I
-    for (std::int64_t o = 0; o < shape.n; ++o)
-        for (std::int64_t kh = 0; kh < shape.h; ++kh)
-            for (std::int64_t kw = 0; kw < shape.w; ++kw)
-                for (std::int64_t i = 0; i < shape.c; ++i, ++element) {
-                    double sum = -6.0 * 65535;
-                    for (int n = 0; n < 12; ++n) sum += streams.draw(element);
-                    sum = std::min(131072.0, std::max(-131072.0, sum));
-                    weights[static_cast<std::size_t>(shape.index(o, i, kh, kw))] =
-                        std::ldexp(std::nearbyint(sum * scale / 65536), -23);
-                }
+    std::vector<double> weights;
+    for (std::size_t element = 0; element < static_cast<std::size_t>(shape.size()); ++element) {
+        double sum = -6.0 * 65535;
+        for (int n = 0; n < 12; ++n) sum += streams.draw(element);
+        sum = std::min(131072.0, std::max(-131072.0, sum));
+        weights.push_back(std::ldexp(std::nearbyint(sum * scale / 65536), -23));
+    }
     return weights;
 }
 

@@ -23,7 +23,10 @@ void Unquantized::begin(const std::vector<std::uint8_t>& pixels, std::int64_t ba
     done_ = -1;
     outputs_.clear();
     std::vector<double>& image = outputs_[-1];
-    for (const std::uint8_t pixel : pixels) image.push_back((pixel - 128) / 128.0);
+    Shape shape = network_.input;
+    shape.n = batch;
+    for (const std::uint8_t pixel : to_memory_order(shape, pixels))
+        image.push_back((pixel - 128) / 128.0);
 }
 
 std::vector<double> Unquantized::layer(int index, const Parameters& parameters) {
@@ -51,9 +54,7 @@ std::vector<double> Unquantized::compute(int index, const Parameters& parameters
             out = dot_products<double>(layer, batch_, in, parameters.at({index, Qp::W}));
             if (!layer.bias) break;
             const std::vector<double>& bias = parameters.at({index, Qp::bias});
-            const std::size_t plane =
-                static_cast<std::size_t>(layer.out_shape.h * layer.out_shape.w);
-            for (std::size_t i = 0; i < out.size(); ++i) out[i] += bias[i / plane % bias.size()];
+            for (std::size_t i = 0; i < out.size(); ++i) out[i] += bias[i % bias.size()];
             break;
         }
         case LayerType::batch_norm:
@@ -90,17 +91,13 @@ std::vector<double> Unquantized::normalize(int index, const Parameters& paramete
                                            const std::vector<double>& in) const {
     const Layer& layer = network_.layers[static_cast<std::size_t>(index)];
     const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
-    const std::size_t plane = static_cast<std::size_t>(layer.in_shape.h * layer.in_shape.w);
-    const std::size_t images = static_cast<std::size_t>(batch_);
     std::vector<double> mu = parameters.at({index, Qp::run_mu});
     std::vector<double> sigma = parameters.at({index, Qp::run_sigma});
     if (statistics_ == BatchNorm::batch) {
-        const double count = static_cast<double>(images * plane);
+        const double count = static_cast<double>(in.size() / channels);
         const auto sum = [&](std::size_t c, auto term) {
             double total = 0;
-            for (std::size_t n = 0; n < images; ++n)
-                for (std::size_t p = 0; p < plane; ++p)
-                    total += term(in[(n * channels + c) * plane + p]);
+            for (std::size_t i = c; i < in.size(); i += channels) total += term(in[i]);
             return total;
         };
         for (std::size_t c = 0; c < channels; ++c) {
@@ -115,7 +112,7 @@ std::vector<double> Unquantized::normalize(int index, const Parameters& paramete
     const double eps = std::ldexp(1.0, -datapath_.at(layer.name, Qp::sigma).format.frac);
     std::vector<double> out(in.size());
     for (std::size_t i = 0; i < in.size(); ++i) {
-        const std::size_t c = i / plane % channels;
+        const std::size_t c = i % channels;
         out[i] = gamma[c] * (in[i] - mu[c]) / (sigma[c] + eps) + beta[c];
     }
     return out;

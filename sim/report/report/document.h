@@ -18,7 +18,8 @@ struct RunFacts {
     std::string network_file, datapath_name, data, weights;
     std::int64_t images = 0, batch = 0;
     std::uint32_t seed = 1, stall_seed = 0;
-    std::optional<double> accuracy;
+    std::int64_t steps = 0;
+    std::optional<double> accuracy, loss;
     double wall_seconds = 0;
     std::string injection, injection_story;
 };
@@ -46,6 +47,13 @@ std::string tensors_csv(const nlohmann::ordered_json& document);
 std::string commands_csv(const Network& network, const Recorder& recorder);
 /// timeline.json: Chrome trace events (one cycle is shown as one microsecond), for Perfetto.
 std::string timeline_json(const Network& network, const Recorder& recorder);
+
+/// A row per layer, in training per phase and layer, the first row the columns' names.
+std::vector<std::vector<std::string>> layer_table(const nlohmann::ordered_json& document);
+
+/// What a pass is called in tables: "prepare", its first layer, and behind the forward phase the
+/// phase: "conv2 gradient".
+std::string pass_name(const nlohmann::ordered_json& pass);
 
 /// 12345678 -> "12,345,678".
 std::string grouped(std::int64_t value);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -85,6 +86,8 @@ public:
     std::optional<Roofline> roofline(const PassStats& pass) const;
     const std::vector<CommandRecord>& commands() const { return commands_; }
     std::int64_t cycles() const { return cycles_; }
+    /// In which a point was made (of several the last); forward where it is not known.
+    Phase phase_of(const QpId& qp) const;
 
 private:
     double peak() const;  ///< MACs a cycle
@@ -99,6 +102,7 @@ private:
     std::vector<std::int64_t> pass_end_;  ///< last cycle seen, by pass of this program
     std::vector<PassStats> passes_;
     std::vector<CommandRecord> commands_;
+    std::map<std::pair<std::int32_t, Qp>, Phase> phases_;
     std::int64_t cycles_ = 0;
     std::int64_t fence_ = 0;  ///< when the last one was executed: the present pass began
     int batch_ = -1;

@@ -1,0 +1,43 @@
+// See tensor.h.
+#include "golden/tensor.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace wagesim::golden {
+
+double largest(const std::vector<double>& values) {
+    std::array<double, 8> tops{};  // side by side, for the compiler to keep in vectors
+    std::size_t i = 0;
+    for (; i + tops.size() <= values.size(); i += tops.size())
+        for (std::size_t j = 0; j < tops.size(); ++j) {
+            const double size = std::abs(values[i + j]);
+            tops[j] = size > tops[j] ? size : tops[j];
+        }
+    double result = 0;
+    for (; i < values.size(); ++i) result = std::max(result, std::abs(values[i]));
+    for (const double top : tops) result = std::max(result, top);
+    return result;
+}
+
+double largest_code(const Tensor& tensor) {
+    return std::ldexp(largest(tensor.values), tensor.frac - tensor.exponent);
+}
+
+void uncertify(Tensor& tensor, const std::string& why) {
+    if (!tensor.certified) return;
+    tensor.certified = false;
+    tensor.why_not = why;
+}
+
+void inherit(Tensor& tensor, std::initializer_list<const Tensor*> operands) {
+    const std::string prefix = "an operand is not certified: ";
+    for (const Tensor* operand : operands) {
+        if (operand == nullptr || operand->certified) continue;
+        const bool passed_on = operand->why_not.compare(0, prefix.size(), prefix) == 0;
+        uncertify(tensor, (passed_on ? "" : prefix) + operand->why_not);
+    }
+}
+
+}  // namespace wagesim::golden
