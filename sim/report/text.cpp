@@ -141,7 +141,9 @@ std::string to_text(const Json& document) {
     std::ostringstream out;
     out << run.at("network").get<std::string>() << ", ";
     if (trains)
-        out << summary.at("steps") << " training steps of " << run.at("batch") << " images";
+        out << summary.at("steps")
+            << (summary.at("steps") == 1 ? " training step" : " training steps") << " of "
+            << run.at("batch") << " images";
     else
         out << summary.at("images") << " images in batches of " << run.at("batch")
             << ", batch norm with " << run.at("batch_norm").get<std::string>() << " statistics";
