@@ -86,7 +86,7 @@ void checked_run(benchmark::State& state) {
         w.session.begin_batch(images);
         judge.begin_batch(w.session.expected());
         w.session.run(w.pixels, judge);
-        judge.end_batch();
+        judge.finish();
         if (!judge.clean()) state.SkipWithError("not bit-exact");
     }
 }

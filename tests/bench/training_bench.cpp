@@ -1,0 +1,96 @@
+// Speed of a training step of the convnet at batch 64: the machine alone, the golden model alone,
+// and both with the judge, one after the other and as `wagesim train` runs them.
+#include <cblas.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <systemc>
+#include <vector>
+
+#include "batches.h"
+#include "check/judge.h"
+#include "parameters.h"
+#include "trainer.h"
+#include "training_session.h"
+#include "wagesim/trace/idx.h"
+
+namespace {
+
+using namespace wagesim;
+
+constexpr std::int64_t images = 64;
+constexpr int rounds = 9;
+
+double milliseconds_of(app::Trainer& trainer) {
+    const auto begin = std::chrono::steady_clock::now();
+    trainer.step();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+        .count();
+}
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+/// Keeps SystemC's banner off the terminal; it is printed before sc_main().
+const int no_banner = setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 0);
+
+}  // namespace
+
+int sc_main(int argc, char** argv) {
+    openblas_set_num_threads(1);
+    const std::string data = argc > 1 ? argv[1] : "/usr/share/datasets/fashion-mnist";
+    const Network network = read_network(WAGESIM_NETWORKS_DIR "/convnet.json");
+    const Datapath datapath = preset("int8");
+    const app::Parameters state = app::initial_state(network, datapath, 1, "");
+    app::Batches batches(trace::read_idx(data, "train"), images, 1);
+    app::TrainingSession session(network, datapath, images, {});
+
+    app::Trainer::Options how;
+    how.steps = 1 << 20;
+    how.registers = [](std::int64_t step) {
+        return StepRegisters{1, static_cast<std::uint32_t>(step), 205, 7};
+    };
+    std::map<std::string, std::vector<double>> times;
+    bool clean = true;
+    for (int round = 0; round < rounds; ++round)
+        for (const char* name : {"machine", "checked", "golden model"}) {
+            check::Judge judge(network, nullptr);
+            if (std::string(name) == "golden model") {
+                golden::TrainingModel model(network, datapath);
+                model.set_state(app::to_values(state));
+                const app::Batch batch = batches.at(round);
+                const auto begin = std::chrono::steady_clock::now();
+                model.step(batch.pixels, {batch.labels.begin(), batch.labels.end()},
+                           {1, 0, 205, 7});
+                times[name].push_back(std::chrono::duration<double, std::milli>(
+                                          std::chrono::steady_clock::now() - begin)
+                                          .count());
+                continue;
+            }
+            auto options = how;
+            if (std::string(name) == "machine") options.golden.reset();
+            app::Trainer trainer(network, datapath, session, batches, judge, nullptr, options);
+            trainer.start(state, round * 4);
+            trainer.step();  // the golden model is a step ahead from here on
+            for (int i = 0; i < 3; ++i) times[name].push_back(milliseconds_of(trainer));
+            clean = clean && judge.clean();
+        }
+    if (!clean) {
+        std::fprintf(stderr, "not bit-exact\n");
+        return 1;
+    }
+    const double machine = median(times["machine"]);
+    std::printf("training step of the convnet, %lld images; medians of %d rounds in turn\n",
+                static_cast<long long>(images), rounds);
+    for (const char* name : {"machine", "golden model", "checked"})
+        std::printf("  %-22s %8.1f ms  %5.2fx the machine's time%s\n", name, median(times[name]),
+                    median(times[name]) / machine,
+                    std::string(name) == "checked" ? " (golden model on a second thread)" : "");
+    return 0;
+}
