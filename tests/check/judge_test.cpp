@@ -262,14 +262,10 @@ TEST(Judge, TakesWeightsInMemoryOrderAndNamesThemInTheirs) {
                 "[4, 2, 3]");
     bench.begin(Codes(24, 1), {{{0, Qp::Wq}, {2, 4, 2, 3}}});
     const auto masters = golden::initial_parameters(bench.network_, bench.datapath_, 1);
-    const auto& values = masters.at({0, Qp::W});  // O, I, kh, kw
-    Codes codes;                                  // O, kh, kw, I
-    for (std::size_t o = 0; o < 2; ++o)
-        for (std::size_t k = 0; k < 6; ++k)
-            for (std::size_t i = 0; i < 4; ++i)
-                codes.push_back(std::clamp<std::int64_t>(
-                    static_cast<std::int64_t>(std::nearbyint(values[(o * 4 + i) * 6 + k] * 128)),
-                    -127, 127));
+    Codes codes;
+    for (const double value : masters.at({0, Qp::W}))  // O, kh, kw, I
+        codes.push_back(std::clamp<std::int64_t>(
+            static_cast<std::int64_t>(std::nearbyint(value * 128)), -127, 127));
     Codes second(codes.begin() + 20, codes.end());
     second[11] += 1;  // element 31: o 1, kernel index 1 = (0, 1), i 3
     codes.resize(20);
@@ -388,6 +384,247 @@ TEST(Judge, WithoutAGoldenModelCollectsAndComparesNothing) {
     EXPECT_EQ(judge.elements_checked(), 0);
     EXPECT_EQ(judge.tensor({0, Qp::A})->codes, codes);
     EXPECT_FALSE(judge.expected({0, Qp::A}).has_value());
+}
+
+/// A step of one point: E1m of the ReLU, 2 x 2 x 2 x 2, exponent -3, and what the hardware shows.
+class Step : public testing::Test {
+protected:
+    Step()
+        : network_(parse_network(R"({"name": "n", "input": {"shape": [2, 2, 2]}, "layers": [
+              {"name": "relu", "type": "relu"}, {"name": "fc", "type": "linear",
+              "out_features": 2}]})",
+                                 "n")),
+          judge_(network_, nullptr) {
+        for (std::int64_t i = 0; i < 16; ++i) codes_.push_back(5 * i - 40);
+        begin();
+    }
+    void begin() {
+        golden::Tensor made;
+        made.shape = {2, 2, 2, 2};
+        for (const std::int64_t code : codes_)
+            made.values.push_back(std::ldexp(static_cast<double>(code), -3 - 7));
+        made.bits = 8;
+        made.frac = 7;
+        made.exponent = -3;
+        made.saturations = 2;
+        made.underflows = 3;
+        made.align_rounded = 4;
+        judge_.begin_step({{{0, Qp::E1}, {2, 2, 2, 2}}},
+                          {{{0, Qp::E1}, golden::share(std::move(made))}});
+    }
+    Tap tap(const Codes& codes) const {
+        Tap tap;
+        tap.qp = {0, Qp::E1};
+        tap.format = {8, 7, true, -3};
+        tap.codes = codes.data();
+        tap.box = {0, 2, 0, 2, 0, 2, 0, 2};
+        tap.saturations = 2;
+        tap.underflows = 3;
+        tap.align_rounded = 4;
+        return tap;
+    }
+    /// The only finding's text.
+    std::string finding() const {
+        EXPECT_EQ(judge_.findings().size(), 1U);
+        return judge_.findings().empty() ? "" : judge_.findings().front().text;
+    }
+
+    const Network network_;
+    Judge judge_;
+    Codes codes_;  // memory order: N, H, W, C
+};
+
+TEST_F(Step, OfEqualCodesIsClean) {
+    judge_.on_tap(tap(codes_));
+    judge_.finish();
+    EXPECT_TRUE(judge_.clean());
+    EXPECT_EQ(judge_.elements_checked(), 16);
+    EXPECT_EQ(judge_.verdicts().front().underflows, 3);
+    EXPECT_EQ(judge_.verdicts().front().align_rounded, 4);
+    EXPECT_EQ(judge_.tensor({0, Qp::E1})->codes[1], codes_[2]) << "given in file order";
+}
+
+TEST_F(Step, IsCleanInPhasesOfAStrideAndInSlicesOfChannels) {
+    std::int64_t counted = 0;
+    for (std::int32_t h = 0; h < 2; ++h)
+        for (std::int32_t w = 0; w < 2; ++w)
+            for (std::int32_t c = 0; c < 2; ++c) {
+                Codes part;
+                for (std::size_t n = 0; n < 2; ++n)
+                    part.push_back(codes_[((n * 2 + static_cast<std::size_t>(h)) * 2 +
+                                           static_cast<std::size_t>(w)) *
+                                              2 +
+                                          static_cast<std::size_t>(c)]);
+                Tap phase = tap(part);
+                phase.box = {0, 2, h, 1, w, 1, c, 1, 2, 2};
+                if (counted++ != 0) phase.saturations = phase.underflows = phase.align_rounded = 0;
+                judge_.on_tap(phase);
+            }
+    judge_.finish();
+    EXPECT_TRUE(judge_.clean()) << finding();
+    EXPECT_EQ(judge_.elements_checked(), 16);
+}
+
+TEST_F(Step, TakesEverySecondRowAndColumnFromOneTap) {
+    codes_.assign(16, 0);
+    for (std::size_t i = 0; i < 16; ++i) codes_[i] = static_cast<std::int64_t>(i);
+    golden::Tensor made;
+    made.shape = {1, 1, 4, 4};
+    for (const std::int64_t code : codes_) made.values.push_back(static_cast<double>(code));
+    made.bits = 40;
+    judge_.begin_step({{{1, Qp::dx}, {1, 1, 4, 4}}},
+                      {{{1, Qp::dx}, golden::share(std::move(made))}});
+    for (std::int32_t h = 0; h < 2; ++h)
+        for (std::int32_t w = 0; w < 2; ++w) {
+            const std::int64_t from = 4 * h + w;
+            const Codes part{from, from + 2, from + 8, from + 10};
+            Tap phase;
+            phase.qp = {1, Qp::dx};
+            phase.format = {40, 0};
+            phase.codes = part.data();
+            phase.box = {0, 1, h, 2, w, 2, 0, 1, 2, 2};
+            judge_.on_tap(phase);
+        }
+    judge_.finish();
+    EXPECT_TRUE(judge_.clean());
+    EXPECT_EQ(judge_.elements_checked(), 16);
+}
+
+TEST_F(Step, CatchesOneWrongCodeAndNamesItsPlace) {
+    Codes wrong = codes_;
+    wrong[8 + 4 + 2 + 1] += 1;
+    judge_.on_tap(tap(wrong));
+    judge_.finish();
+    EXPECT_EQ(judge_.mismatches(), 1);
+    EXPECT_TRUE(judge_.findings().empty());
+    EXPECT_EQ(judge_.first_mismatch()->at, (std::array<std::int64_t, 4>{1, 1, 1, 1}));
+    EXPECT_EQ(judge_.tensor({0, Qp::E1})->codes[15], codes_[15] + 1);
+    EXPECT_EQ(judge_.expected({0, Qp::E1})->codes[15], codes_[15]);
+}
+
+TEST_F(Step, CatchesAMissingElement) {
+    Tap half = tap(codes_);
+    half.box.n = 1;
+    judge_.on_tap(half);
+    judge_.finish();
+    EXPECT_EQ(finding(), "8 of 16 elements were never made");
+    EXPECT_EQ(judge_.tensor({0, Qp::E1})->codes[8], 0);
+}
+
+TEST_F(Step, CatchesATensorThatNothingShows) {
+    judge_.finish();
+    EXPECT_EQ(finding(), "16 of 16 elements were never made");
+}
+
+TEST_F(Step, CatchesAnElementMadeTwice) {
+    judge_.on_tap(tap(codes_));
+    const Codes again{codes_[3]};
+    Tap twice = tap(again);
+    twice.box = {0, 1, 0, 1, 1, 1, 1, 1};
+    twice.saturations = twice.underflows = twice.align_rounded = 0;
+    judge_.on_tap(twice);
+    judge_.finish();
+    EXPECT_EQ(finding(), "1 elements were made more than once");
+}
+
+TEST_F(Step, CatchesAWrongExponentEvenOfZeros) {
+    codes_.assign(16, 0);
+    begin();
+    Tap wrong = tap(codes_);
+    wrong.format.exponent = -4;
+    judge_.on_tap(wrong);
+    judge_.finish();
+    EXPECT_EQ(judge_.mismatches(), 0);
+    EXPECT_EQ(finding(),
+              "the hardware's codes have frac 7 and exponent -4, the golden model's frac 7 and "
+              "exponent -3");
+}
+
+TEST_F(Step, CatchesAnExponentThatChangesBetweenTiles) {
+    Tap first = tap(codes_);
+    first.box.n = 1;
+    judge_.on_tap(first);
+    Tap second = tap(codes_);
+    second.codes += 8;
+    second.box.n0 = second.box.n = 1;
+    second.format.exponent = -2;
+    second.saturations = second.underflows = second.align_rounded = 0;
+    judge_.on_tap(second);
+    judge_.finish();
+    EXPECT_EQ(finding(), "the hardware's tiles differ in their format");
+}
+
+TEST_F(Step, CatchesAWrongWidth) {
+    Tap wrong = tap(codes_);
+    wrong.format.bits = 9;
+    judge_.on_tap(wrong);
+    judge_.finish();
+    EXPECT_EQ(finding(),
+              "the hardware's register has 9 bits signed, the golden model's 8 bits "
+              "signed");
+}
+
+TEST_F(Step, CatchesEachCounter) {
+    const std::pair<std::int64_t Tap::*, const char*> counters[]{
+        {&Tap::saturations, "saturations"},
+        {&Tap::wraps, "wraps"},
+        {&Tap::underflows, "underflows"},
+        {&Tap::align_rounded, "aligned elements that it rounded"}};
+    std::size_t found = 0;
+    for (const auto& [counter, name] : counters) {
+        begin();
+        Tap wrong = tap(codes_);
+        ++(wrong.*counter);
+        judge_.on_tap(wrong);
+        judge_.finish();
+        ASSERT_EQ(judge_.findings().size(), ++found) << name;
+        EXPECT_NE(judge_.findings().back().text.find(name), std::string::npos);
+    }
+    EXPECT_EQ(judge_.mismatches(), 0);
+}
+
+TEST_F(Step, CatchesWhatGoldenHasNotMade) {
+    judge_.begin_step({{{0, Qp::E1}, {2, 2, 2, 2}}}, {});
+    Tap any = tap(codes_);
+    judge_.on_tap(any);
+    judge_.finish();
+    EXPECT_FALSE(judge_.clean());
+    EXPECT_EQ(judge_.findings().front().text, "the golden model has 0 elements, expected 16");
+}
+
+TEST_F(Step, ComparesForksBeyondTheDoubles) {
+    const std::int64_t large = (std::int64_t{1} << 60) + 1;
+    golden::Tensor made;
+    made.shape = {1, 2, 1, 1};
+    made.exact = {Wide{large}, Wide{-3}};
+    for (const Wide code : made.exact) made.values.push_back(static_cast<double>(code));
+    made.bits = 64;
+    const auto shared = golden::share(made);
+    for (const std::int64_t shown : {large, large - 1}) {
+        judge_.begin_step({{{0, Qp::fork}, {1, 2, 1, 1}}}, {{{0, Qp::fork}, shared}});
+        const Codes codes{shown, -3};
+        Tap tap;
+        tap.qp = {0, Qp::fork};
+        tap.format = {64, 0};
+        tap.codes = codes.data();
+        tap.box.c = 2;
+        judge_.on_tap(tap);
+        judge_.finish();
+        EXPECT_EQ(judge_.mismatches(), shown == large ? 0 : 1);
+    }
+    EXPECT_TRUE(judge_.findings().empty());
+}
+
+TEST_F(Step, FollowsStepWithTheSameMemory) {
+    for (int step = 0; step < 3; ++step) {
+        for (auto& code : codes_) ++code;
+        begin();
+        judge_.on_tap(tap(codes_));
+        judge_.finish();
+    }
+    EXPECT_TRUE(judge_.clean());
+    EXPECT_EQ(judge_.elements_checked(), 48);
+    EXPECT_EQ(judge_.verdicts().front().saturations, 6);
 }
 
 }  // namespace

@@ -408,9 +408,9 @@ Tensor Model::Impl::activation(const Layer& layer, const Tensor& in) const {
     Tensor out;
     out.shape = in.shape;
     out.frac = in.frac;
-    out.values.reserve(in.values.size());
+    out.values = in.values;
     const double top = layer.type == LayerType::relu6 ? 6.0 : HUGE_VAL;
-    for (const double x : in.values) out.values.push_back(std::min(std::max(x, 0.0), top));
+    for (double& x : out.values) x = std::min(std::max(x, 0.0), top);
     inherit(out, {&in});
     return to_activation<Real>(layer, std::move(out));
 }

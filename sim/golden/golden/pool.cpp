@@ -47,6 +47,7 @@ std::vector<double> max_pool(const Layer& layer, std::int64_t batch,
     for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
         double* best = out.data() + to;
         const double* x = in.data() + from;
+#pragma omp simd
         for (std::size_t c = 0; c < channels; ++c) best[c] = x[c] > best[c] ? x[c] : best[c];
     });
     return out;
@@ -109,11 +110,15 @@ std::vector<Number> scatter_to_maxima(const Layer& layer, std::int64_t batch,
     std::vector<std::size_t> winner(error.size());
     std::vector<double> best(error.size(), -std::numeric_limits<double>::infinity());
     for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
-        for (std::size_t c = 0; c < channels; ++c)
-            if (in[from + c] > best[to + c]) {
-                best[to + c] = in[from + c];
-                winner[to + c] = from + c;
-            }
+        const double* x = in.data() + from;
+        double* most = best.data() + to;
+        std::size_t* at = winner.data() + to;
+#pragma omp simd
+        for (std::size_t c = 0; c < channels; ++c) {
+            const bool wins = x[c] > most[c];
+            most[c] = wins ? x[c] : most[c];
+            at[c] = wins ? from + c : at[c];
+        }
     });
     for (std::size_t i = 0; i < error.size(); ++i) out[winner[i]] += error[i];
     return out;

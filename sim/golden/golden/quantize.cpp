@@ -11,18 +11,16 @@ namespace {
 
 constexpr std::size_t block = 256;  // elements whose codes stay in the nearest cache
 
-template <class Real>
-using Count = std::conditional_t<std::is_same_v<Real, double>, std::int64_t, std::int32_t>;
-
 /// Adding and taking away 1.5 * 2^52 leaves a double rounded to an integer, ties to even, if it is
 /// below 2^51 in magnitude: the same as nearbyint, in vectors.
 template <class Real>
 void round_half_even(const Real* x, Real* code, std::size_t count) {
     constexpr Real limit = std::is_same_v<Real, double> ? Real(0x1p51) : Real(0x1p22);
     constexpr Real shift = 3 * limit;
-    Count<Real> beyond = 0;
+    Real beyond = 0;
+#pragma omp simd reduction(+ : beyond)
     for (std::size_t j = 0; j < count; ++j) {
-        beyond += std::abs(x[j]) < limit ? 0 : 1;
+        beyond += std::abs(x[j]) < limit ? Real{0} : Real{1};
         code[j] = (x[j] + shift) - shift;
     }
     if (beyond != 0)
@@ -50,27 +48,30 @@ void quantize_with(Tensor& tensor, const Quantizer& rule, CodeRange range, bool 
         double* values = tensor.values.data() + first;
         for (std::size_t j = 0; j < count; ++j) x[j] = static_cast<Real>(values[j] * to_code);
         round_block<Real, rounding>(x.data(), code.data(), count);
-        Count<Real> ties = 0, misfits = 0, underflows = 0;
+        Real ties = 0, misfits = 0, underflows = 0;  // counts
+#pragma omp simd reduction(+ : ties, misfits)
         for (std::size_t j = 0; j < count; ++j) {
-            const Real distance = std::abs(x[j] - code[j]);
-            ties += distance == Real{0.5} ? 1 : 0;
-            misfits += code[j] < low ? 1 : 0;
-            misfits += code[j] > high ? 1 : 0;
+            ties += std::abs(x[j] - code[j]) == Real{0.5} ? Real{1} : Real{0};
+            misfits += code[j] < low ? Real{1} : Real{0};
+            misfits += code[j] > high ? Real{1} : Real{0};
         }
-        if (counts_underflows)
-            for (std::size_t j = 0; j < count; ++j) underflows += code[j] == 0 && x[j] != 0 ? 1 : 0;
+        if (counts_underflows) {
+#pragma omp simd reduction(+ : underflows)
+            for (std::size_t j = 0; j < count; ++j)
+                underflows += (code[j] == 0 ? Real{1} : Real{0}) - (x[j] == 0 ? Real{1} : Real{0});
+        }
         // Rounded downwards, just below a half looks like one from the other side.
         if (ties != 0)
             for (std::size_t j = 0; j < count; ++j) {
-                if (!is_tie(x[j])) continue;
+                if (std::abs(x[j] - code[j]) != Real{0.5} || !is_tie(x[j])) continue;
                 if (tensor.ties.empty()) tensor.ties.resize(tensor.values.size());
                 tensor.ties[first + j] = true;
             }
         if (misfits != 0)
             for (std::size_t j = 0; j < count; ++j)
                 code[j] = fit(code[j], range, rule.overflow).code;
-        outside += misfits;
-        tensor.underflows += underflows;
+        outside += static_cast<std::int64_t>(misfits);
+        tensor.underflows += static_cast<std::int64_t>(underflows);
         for (std::size_t j = 0; j < count; ++j)
             values[j] = static_cast<double>(code[j]) * to_value + 0.0;  // -0 becomes 0
     }
@@ -163,24 +164,20 @@ template void quantize_into<double>(Tensor&, const Quantizer&, CodeRange);
 template void quantize_into<float>(Tensor&, const Quantizer&, CodeRange);
 
 template <class Real>
-std::vector<std::uint8_t> fits(const std::vector<double>& values, const Quantizer& rule) {
+std::vector<std::size_t> misfits(const std::vector<double>& values, const Quantizer& rule) {
     const double to_code = std::ldexp(1.0, rule.format.frac - rule.format.exponent);
     const CodeRange range = code_range(rule);
-    const Real low = static_cast<Real>(range.low), high = static_cast<Real>(range.high);
-    std::vector<std::uint8_t> result(values.size());
+    std::vector<std::size_t> result;
     for (std::size_t i = 0; i < values.size(); ++i) {
-        const Real x = static_cast<Real>(values[i] * to_code);
-        // Rounding moves by less than one.
-        if (x >= low + 1 && x <= high - 1) {
-            result[i] = 1;
-            continue;
-        }
-        const Real code = round_to_integer(x, rule.rounding);
-        result[i] = code >= low && code <= high;
+        const double x = values[i] * to_code;
+        if (x >= range.low + 1 && x <= range.high - 1) continue;  // rounding moves by less than 1
+        const double code =
+            static_cast<double>(round_to_integer(static_cast<Real>(x), rule.rounding));
+        if (code < range.low || code > range.high) result.push_back(i);
     }
     return result;
 }
-template std::vector<std::uint8_t> fits<double>(const std::vector<double>&, const Quantizer&);
-template std::vector<std::uint8_t> fits<float>(const std::vector<double>&, const Quantizer&);
+template std::vector<std::size_t> misfits<double>(const std::vector<double>&, const Quantizer&);
+template std::vector<std::size_t> misfits<float>(const std::vector<double>&, const Quantizer&);
 
 }  // namespace wagesim::golden

@@ -75,8 +75,8 @@ Tensor quantized(const Shape& shape, std::vector<double> values, const Quantizer
     return tensor;
 }
 
-/// 1 where the rounded value is a code of the rule's register.
+/// The elements whose rounded value is no code of the rule's register.
 template <class Real>
-std::vector<std::uint8_t> fits(const std::vector<double>& values, const Quantizer& rule);
+std::vector<std::size_t> misfits(const std::vector<double>& values, const Quantizer& rule);
 
 }  // namespace wagesim::golden

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "golden/quantize.h"
 
@@ -81,23 +82,30 @@ template Tensor shift_quantize<float>(const Tensor&, Quantizer);
 template <class Real>
 Tensor flag_quantize(const Tensor& in, Quantizer rule) {
     rule.format.exponent = scale_log2<Real>(in);
-    rule.overflow = Overflow::saturate;
     // Sc is the coarse unit; the fine unit is 2^-7 of it, that of the operand.
     Quantizer coarse = rule;
     coarse.format.frac = rule.format.frac - 7;
     const double sc = std::ldexp(1.0, rule.format.exponent - coarse.format.frac);
-    Tensor flagged = exact_values(in), out = exact_values(in);
-    quantize_into<Real>(flagged, coarse, {-127, 127});
-    quantize_into<Real>(out, rule, code_range(rule));
-    out.saturations = flagged.saturations;
-    for (std::size_t i = 0; i < out.values.size(); ++i)
-        if (std::abs(in.values[i]) >= sc) out.values[i] = flagged.values[i];
-    for (std::size_t i = 0; i < out.ties.size() || i < flagged.ties.size(); ++i) {
-        if (std::abs(in.values[i]) < sc) continue;
-        out.ties.resize(out.values.size());
-        out.ties[i] = !flagged.ties.empty() && flagged.ties[i];
+    Tensor flagged = exact_values(in), fine = exact_values(in);
+    const double* x = in.values.data();
+    for (std::size_t i = 0; i < in.values.size(); ++i) {
+        const bool flag = std::abs(x[i]) >= sc;
+        flagged.values[i] = flag ? x[i] : 0.0;
+        fine.values[i] = flag ? 0.0 : x[i];
     }
-    return out;
+    if (!in.exact.empty())
+        for (std::size_t i = 0; i < in.values.size(); ++i)
+            (std::abs(x[i]) >= sc ? fine : flagged).exact[i] = 0;
+    quantize_into<Real>(flagged, coarse, {-127, 127});
+    quantize_into<Real>(fine, rule, {-128, 128});
+    for (std::size_t i = 0; i < in.values.size(); ++i) fine.values[i] += flagged.values[i];
+    fine.saturations = flagged.saturations;
+    if (fine.ties.empty())
+        fine.ties = std::move(flagged.ties);
+    else if (!flagged.ties.empty())
+        std::transform(fine.ties.begin(), fine.ties.end(), flagged.ties.begin(), fine.ties.begin(),
+                       std::logical_or<>());
+    return fine;
 }
 template Tensor flag_quantize<double>(const Tensor&, Quantizer);
 template Tensor flag_quantize<float>(const Tensor&, Quantizer);

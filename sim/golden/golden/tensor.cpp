@@ -2,22 +2,14 @@
 #include "golden/tensor.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace wagesim::golden {
 
 double largest(const std::vector<double>& values) {
-    std::array<double, 8> tops{};  // side by side, for the compiler to keep in vectors
-    std::size_t i = 0;
-    for (; i + tops.size() <= values.size(); i += tops.size())
-        for (std::size_t j = 0; j < tops.size(); ++j) {
-            const double size = std::abs(values[i + j]);
-            tops[j] = size > tops[j] ? size : tops[j];
-        }
     double result = 0;
-    for (; i < values.size(); ++i) result = std::max(result, std::abs(values[i]));
-    for (const double top : tops) result = std::max(result, top);
+#pragma omp simd reduction(max : result)
+    for (std::size_t i = 0; i < values.size(); ++i) result = std::max(result, std::abs(values[i]));
     return result;
 }
 

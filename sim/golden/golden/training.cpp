@@ -242,15 +242,13 @@ SharedTensor TrainingModel::Impl::masked(Step& step, int index, const Tensor& ex
     e1m.ties.clear();
     e1m.saturations = e1m.underflows = 0;
     const double top = layer.type == LayerType::relu6 ? 6.0 : HUGE_VAL;
-    const std::size_t size = exact.values.size();
+    const double* x = exact.values.data();
+    double* e = e1m.values.data();
     if (is_relu(layer))
-        for (std::size_t i = 0; i < size; ++i)
-            if (!(exact.values[i] > 0 && exact.values[i] <= top)) e1m.values[i] = 0;
-    if (datapath_.training.masks_overflow) {
-        const std::vector<std::uint8_t> fit = fits<Real>(exact.values, rule(index, Qp::A));
-        for (std::size_t i = 0; i < size; ++i)
-            if (fit[i] == 0) e1m.values[i] = 0;
-    }
+        for (std::size_t i = 0; i < e1m.values.size(); ++i)
+            e[i] = x[i] > 0 && x[i] <= top ? e[i] : 0.0;
+    if (datapath_.training.masks_overflow)
+        for (const std::size_t i : misfits<Real>(exact.values, rule(index, Qp::A))) e[i] = 0;
     inherit(e1m, {&exact});
     show(step, index, Qp::E1, std::move(e1));
     return show(step, index, Qp::E1m, std::move(e1m));

@@ -31,6 +31,17 @@ private:
     std::map<int, std::vector<double>> outputs_;
 };
 
+/// The loss of a batch in the network without quantisers, and its derivatives by the masters (W,
+/// bias, gamma, beta): what golden gradients stand for. Batch norm with the batch's statistics, its
+/// eps taken as a constant beside sigma, as docs/training.md does.
+struct RealGradients {
+    double loss = 0;
+    Parameters gradients;
+};
+RealGradients real_gradients(const Network& network, const Datapath& datapath,
+                             const Parameters& parameters, const std::vector<std::uint8_t>& pixels,
+                             const std::vector<int>& labels);
+
 /// The last layer that reads `producer`'s output (-1: the input); `producer` itself if none does.
 int last_reader(const Network& network, int producer);
 
