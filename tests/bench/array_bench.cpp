@@ -52,8 +52,8 @@ Program tiles_program(int rows, int columns, int tiles) {
     add(Unit::dma_read, transfer).gives = {weights_loaded};
     for (int tile = 0; tile < tiles; ++tile) {
         WeightLoad load;
-        load.address = tile * tile_bytes;
-        load.column_stride = rows;
+        load.weights.address = tile * tile_bytes;
+        load.weights.column_stride = rows;
         load.rows = rows;
         load.columns = columns;
         Command& wload = add(Unit::weight_loader, load);
