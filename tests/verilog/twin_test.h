@@ -74,8 +74,8 @@ protected:
                 for (int byte = 0; byte < bytes; ++byte)
                     *to++ = static_cast<std::uint8_t>(row[element(j)] >> (8 * byte));
         if (config.dataflow == Dataflow::os) {
-            operands.weight_address = next_address;
-            operands.weight_stride = gemm.k;
+            operands.weights.address = next_address;
+            operands.weights.column_stride = gemm.k;
             to = memories.weights.write(next_address, gemm.columns * gemm.k);
             for (int c = 0; c < gemm.columns; ++c)
                 for (const Row& weights : gemm.weights)

@@ -7,7 +7,7 @@ namespace {
 
 class WsTwin : public TwinTest {
 protected:
-    using Registers = WsRegisters<std::int32_t>;
+    using Registers = WsRegisters;
     struct Pe {
         Signal weight, next_weight, sum;
     };
@@ -66,12 +66,12 @@ protected:
                 ASSERT_EQ(column.swap.bit(r), registers.swap_bit(r, c)) << where();
                 ASSERT_EQ(pe.weight.element(0, 8), registers.weight(r)[c]) << where();
                 ASSERT_EQ(pe.next_weight.element(0, 8), registers.next_weight(r)[c]) << where();
-                ASSERT_EQ(pe.sum.element(0, sum_bits), registers.sum(r)[c]) << where();
+                ASSERT_EQ(pe.sum.element(0, sum_bits), registers.sum(r, c)) << where();
                 ++compared;
             }
         ASSERT_EQ(valid_out.bit(), registers.has_output(cycle)) << "differs in cycle " << cycle;
         if (cycle == 0) return;
-        std::vector<std::int32_t> expected(element(columns));
+        std::vector<std::int64_t> expected(element(columns));
         registers.output(cycle, expected.data());
         for (int c = 0; c < columns; ++c)
             ASSERT_EQ(sums.element(c, sum_bits), expected[element(c)])
@@ -94,7 +94,7 @@ TEST_F(WsTwin, HoldsInEveryCycleWhatTheSimulatorsRegistersHold) {
     Random random(31);
     const std::vector<TileGemm> gemms = random_ws_gemms(random, 10);
     Registers registers(rows, columns);
-    std::vector<std::int32_t> leaving(element(columns));
+    std::vector<std::int64_t> leaving(element(columns));
     for (const WsInputs& in : ws_inputs(gemms)) {
         const std::int64_t cycle = registers.now();
         drive(in);
