@@ -15,7 +15,8 @@ WsRegisters::WsRegisters(int rows, int columns)
       weight_(static_cast<std::size_t>(rows * lanes_)),
       next_weight_(weight_.size()),
       narrow_sum_(weight_.size()),
-      bottom_(static_cast<std::size_t>(4 * (columns + most_cycles) * lanes_)) {}
+      bottom_(static_cast<std::size_t>(4 * (columns + most_cycles) * lanes_)),
+      bottom_first_(-columns) {}
 
 void WsRegisters::load(const std::int16_t* weights) {
     assert(now_ >= swap_ + rows_ + columns_ - 1);

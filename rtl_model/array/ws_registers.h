@@ -76,7 +76,7 @@ private:
     std::vector<std::int32_t> narrow_sum_;  // the sums, where wide_sum_ is empty
     std::vector<std::int64_t> wide_sum_;
     std::vector<std::int64_t> bottom_;  // sums of the last row, by cycle: the deskew registers
-    std::int64_t bottom_first_ = 0;     // the cycle of its first row
+    std::int64_t bottom_first_;         // the cycle of its first row; at first before the run: 0
 };
 
 }  // namespace wagesim::rtl
