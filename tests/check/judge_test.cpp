@@ -398,14 +398,14 @@ protected:
         for (std::int64_t i = 0; i < 16; ++i) codes_.push_back(5 * i - 40);
         begin();
     }
-    void begin() {
+    void begin(int exponent = -3) {
         golden::Tensor made;
         made.shape = {2, 2, 2, 2};
         for (const std::int64_t code : codes_)
-            made.values.push_back(std::ldexp(static_cast<double>(code), -3 - 7));
+            made.values.push_back(std::ldexp(static_cast<double>(code), exponent - 7));
         made.bits = 8;
         made.frac = 7;
-        made.exponent = -3;
+        made.exponent = exponent;
         made.saturations = 2;
         made.underflows = 3;
         made.align_rounded = 4;
@@ -625,6 +625,18 @@ TEST_F(Step, FollowsStepWithTheSameMemory) {
     EXPECT_TRUE(judge_.clean());
     EXPECT_EQ(judge_.elements_checked(), 48);
     EXPECT_EQ(judge_.verdicts().front().saturations, 6);
+}
+
+TEST_F(Step, KeepsTheRangeOfExponents) {
+    for (const int exponent : {-5, -2, -9}) {
+        begin(exponent);
+        Tap shown = tap(codes_);
+        shown.format.exponent = exponent;
+        judge_.on_tap(shown);
+        judge_.finish();
+    }
+    EXPECT_TRUE(judge_.clean());
+    EXPECT_EQ(judge_.verdicts().front().exponents, std::pair(-9, -2));
 }
 
 }  // namespace
