@@ -47,6 +47,16 @@ void parse_window(const std::string& text, wagesim::app::RunOptions& options) {
         throw wagesim::InputError("--wave-window " + text + ": it ends before it begins");
 }
 
+const CLI::Validator at_least_one(
+    [](std::string& text) {
+        const bool is_number =
+            !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        return is_number && text.find_first_not_of('0') != std::string::npos
+                   ? std::string()
+                   : "expected a whole number from 1 on, found " + text;
+    },
+    "NUMBER FROM 1");
+
 int command_line(int argc, char** argv) {
     CLI::App app{"wagesim: bit-accurate simulator of an integer accelerator for WAGEUBN networks"};
     app.set_version_flag("--version", wagesim::version);
@@ -62,7 +72,7 @@ int command_line(int argc, char** argv) {
         ->check(CLI::IsMember({"infer", "train"}))
         ->capture_default_str();
     run->add_option("--steps", options.steps, "training steps")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     run->add_option("--lr", options.lr, "learning rate, a multiple of 1/512")
         ->capture_default_str();
@@ -79,10 +89,10 @@ int command_line(int argc, char** argv) {
         ->capture_default_str();
     run->add_option("--data", options.data, "directory of IDX files")->capture_default_str();
     run->add_option("--count", options.count, "test images to run")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     run->add_option("--batch", options.batch, "images at a time")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     run->add_option("--weights", options.weights, "master codes (.npz); default: from the seed");
     run->add_option("--bn", options.batch_norm,
@@ -129,11 +139,11 @@ int command_line(int argc, char** argv) {
                     "go on from the checkpoint in --out: the same bits as without interruption");
     train->add_option("--data", training.data, "directory of IDX files")->capture_default_str();
     train->add_option("--epochs", training.epochs, "over the training images")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
-    train->add_option("--steps", training.steps, "instead of --epochs")->check(CLI::PositiveNumber);
+    train->add_option("--steps", training.steps, "instead of --epochs")->check(at_least_one);
     train->add_option("--batch", training.batch, "images a step")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     train
         ->add_option("--lr", training.lr,
@@ -156,13 +166,13 @@ int command_line(int argc, char** argv) {
     train
         ->add_option("--check-every", training.check_every,
                      "check only each N-th step; the golden model then takes the machine's state")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     train->add_option("--checkpoint-every", training.checkpoint_every, "steps")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     train->add_option("--test-count", training.test_count, "test images for the accuracy")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     train->add_option("--seed", training.seed, "of start weights, shuffling and rounding")
         ->capture_default_str();
@@ -182,7 +192,7 @@ int command_line(int argc, char** argv) {
     compile->add_option("network", network_file, "network file (JSON)")->required();
     compile->add_option("--datapath", datapath_file, "preset or JSON file")->capture_default_str();
     compile->add_option("--batch", batch, "images at a time")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least_one)
         ->capture_default_str();
     compile->add_option("--bn", batch_norm, "batch-norm statistics")
         ->check(CLI::IsMember({"running", "batch"}))

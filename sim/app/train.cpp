@@ -107,11 +107,10 @@ public:
         steps_ = options.steps > 0 ? options.steps : options.epochs * per_epoch_;
         schedule_.emplace(options.lr, options.lr_at, steps_,
                           static_cast<double>(steps_) / static_cast<double>(per_epoch_));
-        open_directory();
-
         rtl::MachineOptions machine;
         machine.stall_seed = options.stall_seed;
         session_.emplace(network_, datapath_, options.batch, machine);
+        open_directory();
         openblas_set_num_threads(options.threads);
     }
 
