@@ -221,7 +221,7 @@ TEST(Fork, IsExactToSixtyThreeBitsAndThenCoarser) {
         std::int64_t rounded = 0;
         for (std::size_t i = 0; i < fine.size(); ++i) {
             const Wide expected =
-                (Wide{coarse[i]} << (distance - excess)) + shifted(fine[i], excess);
+                Wide{coarse[i]} * (Wide{1} << (distance - excess)) + shifted(fine[i], excess);
             EXPECT_TRUE(sum.exact[i] == expected) << distance << ", element " << i;
             rounded += fine[i] % (1 << excess) != 0;
         }
@@ -542,17 +542,18 @@ struct BatchNormCase {
                 sum += e[i];
                 products += Wide{e[i]} * x[i];
             }
-            const std::int64_t m1 = divide_half_even(sum << 8, count);
-            const std::int64_t m2 = divide_half_even(products << 8, Wide{count} << fx);
+            const std::int64_t m1 = divide_half_even(sum * 256, count);
+            const std::int64_t m2 = divide_half_even(products * 256, Wide{count} << fx);
             EXPECT_EQ(codes_of(made.at(Qp::g_beta))[c], static_cast<std::int64_t>(sum));
             EXPECT_EQ(codes_of(made.at(Qp::g_gamma))[c], static_cast<std::int64_t>(products));
             EXPECT_EQ(codes_of(made.at(Qp::m1))[c], m1);
             EXPECT_EQ(codes_of(made.at(Qp::m2))[c], m2);
             EXPECT_EQ(codes_of(made.at(Qp::gBN_beta))[c],
-                      clip(static_cast<std::int64_t>(sum << 1), 32767))
+                      clip(static_cast<std::int64_t>(sum * 2), 32767))
                 << "from frac 7 and exponent -6 to 14";
             for (std::size_t i = c; i < e.size(); i += 2) {
-                const Wide p = (Wide{e[i]} << (8 + fx)) - (Wide{m1} << fx) - Wide{x[i]} * m2;
+                const Wide p = Wide{e[i]} * (Wide{1} << (8 + fx)) - Wide{m1} * (Wide{1} << fx) -
+                               Wide{x[i]} * m2;
                 const int shift = to.frac - 7 - 8 - fx - fg + 15;
                 Wide a = gammas[c] * p, b = sigmas[c] + 1;
                 if (datapath.normalize == Normalize::reciprocal) {

@@ -263,7 +263,8 @@ TEST_F(Steps, ForksAddWhatReadersDeliver) {
     const auto fork_tensor = points.at({case_.index("max"), Qp::fork});
     EXPECT_EQ(fork_tensor->exponent - fork_tensor->frac, unit);
     for (std::size_t i = 0; i < fork.size(); ++i)
-        ASSERT_EQ(fork[i], (dx[i] << (of_dx - unit)) + (err[i] << (of_err - unit)));
+        ASSERT_EQ(fork[i], dx[i] * (std::int64_t{1} << (of_dx - unit)) +
+                               err[i] * (std::int64_t{1} << (of_err - unit)));
 }
 
 TEST_F(Steps, DecayWeightsBeforeTheyQuantiseTheGradient) {

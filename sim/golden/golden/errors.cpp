@@ -49,7 +49,7 @@ Tensor tensor_of(const Shape& shape, const std::vector<Wide>& codes, const Tenso
 void align(std::vector<Wide>& codes, int shift, Rounding rounding, std::int64_t& rounded) {
     constexpr int beyond = 100;  // codes have 64 bits
     if (shift >= 0) {
-        for (Wide& code : codes) code <<= shift;
+        for (Wide& code : codes) code *= Wide{1} << shift;
         return;
     }
     const Wide divisor = Wide{1} << std::min(-shift, beyond);
@@ -249,8 +249,8 @@ Tensor wide_bn_err(const Tensor& e, const std::map<Qp, Tensor>& sums, const Laye
     std::vector<bool> ties;
     for (std::size_t i = 0; i < e.values.size(); ++i) {
         const std::size_t c = i % channels;
-        Wide value = (code_of(e, i) << (mean_bits + xhat.frac)) -
-                     (code_of(sums.at(Qp::m1), c) << xhat.frac) -
+        Wide value = code_of(e, i) * (Wide{1} << (mean_bits + xhat.frac)) -
+                     code_of(sums.at(Qp::m1), c) * (Wide{1} << xhat.frac) -
                      code_of(xhat, i) * code_of(sums.at(Qp::m2), c);
         value *= static_cast<Wide>(std::ldexp(scales[c], gamma.frac));
         Wide divisor = 1;
@@ -263,7 +263,7 @@ Tensor wide_bn_err(const Tensor& e, const std::map<Qp, Tensor>& sums, const Laye
             divisor = code_of(sigma, c) + 1;
             shift += sigma.frac;
         }
-        const Quotient<Wide> quotient = divide(Wide{value << std::max(shift, 0)},
+        const Quotient<Wide> quotient = divide(value * (Wide{1} << std::max(shift, 0)),
                                                Wide{divisor << std::max(-shift, 0)}, rule.rounding);
         ties.push_back(quotient.tie);
         const CodeRange range = code_range(rule);
