@@ -29,7 +29,8 @@ Delivered delivered(const Codes& codes, const Format& format) {
 
 /// code * 2^-shift, ties to even, by remainders.
 std::int64_t shifted(std::int64_t code, int shift) {
-    return shift <= 0 ? code << -shift : divide_half_even(code, Wide{1} << shift);
+    return shift <= 0 ? code * (std::int64_t{1} << -shift)
+                      : divide_half_even(code, Wide{1} << shift);
 }
 
 TEST(ShiftQuantizer, ScalesByTheNearestPowerOfTwoOfTheLargest) {
