@@ -150,12 +150,14 @@ def make_masters(runner, cases, work):
             continue
         run = directory / case.name
         status, _, errors = runner.run([str(runner.binaries / PROGRAM), *case.arguments,
-                                        "--golden", "none", "--out", str(run)], 0)
+                                        "--golden", "none", "--dump", "none",
+                                        "--out", str(run)], 0)
         if status != 0:
             raise Abort(f"case {case.name}: {describe_status(status)}: {last_line(errors)}")
         file = directory / f"{case.name}.npz"
-        masters.rewrite(run / "weights.npz", file, case.masters["seed"],
-                        case.masters.get("scale", {}))
+        state = run / "state.npz"  # of a training step
+        masters.rewrite(state if state.is_file() else run / "weights.npz", file,
+                        case.masters["seed"], case.masters.get("scale", {}))
         case.arguments += ["--weights", str(file)]
 
 
