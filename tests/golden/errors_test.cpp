@@ -561,7 +561,7 @@ struct BatchNormCase {
                     a *= static_cast<Wide>(std::ldexp(forward.at(Qp::inv)->values[c], 18));
                     b = Wide{1} << (7 + 8 + fx + fg + 18 - to.frac);
                 } else if (shift >= 0) {
-                    a <<= shift;
+                    a *= Wide{1} << shift;
                 } else {
                     b <<= -shift;
                 }
