@@ -80,6 +80,9 @@ std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, con
         case Qp::image:
         case Qp::W:
         case Qp::Wq:
+        case Qp::gW:
+        case Qp::G:
+        case Qp::Acc:
         case Qp::Accq:
         case Qp::xhat:
         case Qp::x2:
@@ -87,6 +90,15 @@ std::vector<std::int64_t> file_shape(const Network& network, const QpId& qp, con
         case Qp::z:
         case Qp::A:
         case Qp::stream:
+        case Qp::p:
+        case Qp::e0:
+        case Qp::E1:
+        case Qp::E1m:
+        case Qp::bn_err:
+        case Qp::pool_err:
+        case Qp::fork:
+        case Qp::E2:
+        case Qp::dx:
             break;
         default:
             return {shape.c};
