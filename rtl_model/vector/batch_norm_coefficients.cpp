@@ -46,8 +46,9 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
         const int frac = sigma_format.bits;
         for (const std::int64_t s : sigma)
             factors.push_back(over_sigma(1, s, sigma_format.frac, frac));
-        show(machinery, moment, {layer, Qp::inv}, box, Format{mantissa_bits + frac, frac, false, 0},
-             factors.data(), Counts{});
+        if (operation.is_shown)
+            show(machinery, moment, {layer, Qp::inv}, box,
+                 Format{mantissa_bits + frac, frac, false, 0}, factors.data(), Counts{});
         write_codes(parameters, operation.out_address, factors, 8, true);
         return work;
     }
