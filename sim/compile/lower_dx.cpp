@@ -6,6 +6,7 @@
 #include "compile/backward.h"
 #include "compile/gemm_stream.h"
 #include "compile/lowering.h"
+#include "compile/placement.h"
 #include "compile/spatial.h"
 #include "compile/tiling.h"
 #include "wagesim/error.h"
@@ -13,14 +14,7 @@
 namespace wagesim::compile {
 namespace {
 
-constexpr std::int64_t placement_alignment = 16;
 constexpr std::int64_t dx_bytes = 5;
-
-std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t align(std::int64_t address) {
-    return ceil_divide(address, placement_alignment) * placement_alignment;
-}
 
 /// Every stride-th row of dx, from `first` on: those that the same taps of the kernel reach.
 struct PhaseAxis {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compile/lowering.h"
+#include "compile/placement.h"
 #include "compile/windows.h"
 #include "wagesim/error.h"
 
@@ -13,9 +14,6 @@ namespace {
 
 /// Loads shorter than this hide their latency badly; longer ones delay the first GEMM.
 constexpr std::int64_t resident_chunk_bytes = 4096;
-
-std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Weights that come in one LOAD: column tiles x a range of K, rows of k bytes.
 struct Chunk {

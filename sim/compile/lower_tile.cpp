@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compile/lowering.h"
+#include "compile/placement.h"
 #include "compile/stream_pass.h"
 #include "compile/windows.h"
 
@@ -10,8 +11,6 @@ namespace wagesim::compile {
 namespace {
 
 constexpr std::int64_t first_output_bank = 2;  ///< banks 0 and 1 hold inputs
-
-std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
 
 }  // namespace
 

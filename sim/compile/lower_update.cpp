@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "compile/backward.h"
+#include "compile/placement.h"
 #include "compile/tiling.h"
 #include "wagesim/error.h"
 
@@ -11,11 +12,6 @@ namespace wagesim::compile {
 namespace {
 
 constexpr std::int64_t lanes = 16;  // whole groups of weights, while there are enough
-constexpr std::int64_t placement_alignment = 16;
-
-std::int64_t align(std::int64_t address) {
-    return (address + placement_alignment - 1) / placement_alignment * placement_alignment;
-}
 
 }  // namespace
 

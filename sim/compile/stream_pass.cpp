@@ -6,21 +6,17 @@
 #include <tuple>
 
 #include "compile/lowering.h"
+#include "compile/placement.h"
 #include "compile/spatial.h"
 #include "wagesim/error.h"
 
 namespace wagesim::compile {
 namespace {
 
-constexpr std::int64_t placement_alignment = 16;
 constexpr std::int64_t parameter_alignment = 8;
 constexpr std::int32_t channel_step = 16;   ///< runs of a tile's channels in Dram are multiples
 constexpr std::int32_t least_channels = 8;  ///< whole bytes of a bit plane
 constexpr std::int64_t first_output_bank = 2;
-
-std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t align(std::int64_t address, std::int64_t to) { return ceil_divide(address, to) * to; }
 
 /// Windows that hold any of the elements [first, first + count) of a pool's input.
 std::pair<std::int32_t, std::int32_t> windows_over(std::int32_t first, std::int32_t count,

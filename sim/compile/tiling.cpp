@@ -8,18 +8,15 @@
 #include <tuple>
 
 #include "compile/dram_layout.h"
+#include "compile/placement.h"
 #include "compile/spatial.h"
 #include "wagesim/error.h"
 
 namespace wagesim::compile {
 namespace {
 
-constexpr std::int64_t placement_alignment = 16;
 constexpr std::int32_t channel_step = 16;  ///< runs of a tile's channels in Dram are multiples
 constexpr std::int64_t plane_channels = 8;
-
-std::int32_t i32(std::int64_t value) { return static_cast<std::int32_t>(value); }
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// A stretch of one direction: of the pass's grid, of what it stores, of what it loads.
 struct Span {
