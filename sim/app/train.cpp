@@ -306,10 +306,7 @@ private:
         parameters_ = parameters_of(state_);
         Session inference(network_, datapath_, compile::BatchNorm::running, parameters_,
                           session_->machine());
-        struct : Probe {
-            void on_tap(const Tap&) override {}
-            void on_retired(const Retired&) override {}
-        } nobody;
+        NoProbe nobody;
         const std::int64_t size = network_.input.size();
         std::int64_t right = 0;
         for (std::int64_t first = 0; first < test_.count; first += options_.batch) {

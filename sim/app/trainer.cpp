@@ -6,11 +6,7 @@
 namespace wagesim::app {
 namespace {
 
-struct Nobody : Probe {
-    void on_tap(const Tap&) override {}
-    void on_retired(const Retired&) override {}
-};
-Nobody nobody;
+NoProbe nobody;
 
 std::vector<check::ExpectedTensor> expected(const std::vector<compile::Expected>& points) {
     std::vector<check::ExpectedTensor> tensors;

@@ -65,13 +65,8 @@ TEST(Schedule, RefusesWhatNoRegisterHolds) {
     EXPECT_THROW(dr_log2(256), InputError);
 }
 
-struct Nobody : Probe {
-    void on_tap(const Tap&) override {}
-    void on_retired(const Retired&) override {}
-};
-
 TEST(LossMeter, IsTheMeanOfTheLabelsLogarithms) {
-    Nobody nobody;
+    NoProbe nobody;
     LossMeter meter(nobody, false);
     const Pixels labels{1, 0};
     meter.begin(labels);

@@ -18,11 +18,6 @@ using namespace wagesim;
 
 constexpr int rows_of_operands = 1024;
 
-struct Silent : Probe {
-    void on_tap(const Tap&) override {}
-    void on_retired(const Retired&) override {}
-};
-
 /// WLOAD and GEMM of every tile; all weights and operands are loaded first.
 Program tiles_program(int rows, int columns, int tiles) {
     Program program;
@@ -116,7 +111,7 @@ int command_line(int argc, char** argv) {
         byte = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
     machine.write_dram(0, bytes.data(), program.dram_bytes);
 
-    Silent silent;
+    NoProbe silent;
     std::int64_t cycles = 0;
     const auto begin = std::chrono::steady_clock::now();
     const auto elapsed = [&] {

@@ -21,11 +21,6 @@ using namespace wagesim;
 
 constexpr std::int64_t images = 16;
 
-struct Silent : Probe {
-    void on_tap(const Tap&) override {}
-    void on_retired(const Retired&) override {}
-};
-
 struct Workload {
     Network network = read_network(WAGESIM_NETWORKS_DIR "/convnet.json");
     Datapath datapath = preset("int8");
@@ -38,7 +33,7 @@ struct Workload {
         std::uint32_t state = 1;
         for (auto& pixel : pixels)
             pixel = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
-        Silent silent;
+        NoProbe silent;
         session.begin_batch(images);
         session.run(pixels, silent);  // parameters are quantised once
         session.begin_batch(images);
@@ -56,7 +51,7 @@ Workload& workload() {
 /// Hardware model, tile fidelity, nobody watching.
 void machine_tile(benchmark::State& state) {
     Workload& w = workload();
-    Silent silent;
+    NoProbe silent;
     for (auto _ : state) {
         w.session.begin_batch(images);
         benchmark::DoNotOptimize(w.session.run(w.pixels, silent));

@@ -42,4 +42,11 @@ public:
     virtual void on_retired(const Retired& retired) = 0;
 };
 
+/// Nobody watches.
+class NoProbe : public Probe {
+public:
+    void on_tap(const Tap&) override {}
+    void on_retired(const Retired&) override {}
+};
+
 }  // namespace wagesim
