@@ -82,6 +82,29 @@ class Training(unittest.TestCase):
         checked = {point["checked"] for name, point in manifests[1]["points"].items() if name.endswith(".E2")}
         self.assertTrue(all(count % STEPS == 0 for count in checked), "each step is counted once")
 
+    def test_every_choice_of_the_datapath_is_bit_exact(self):
+        choices = {
+            "reciprocal": {"normalize": "reciprocal"},
+            "sse": {"training": {"loss": "sse", "e2": "sq16", "ste": "pass", "sigma_guard": False}},
+            "decay": {"training": {"weight_decay_log2": -3, "momentum": "1/4", "random_source": "lfsr"}},
+            "decay that rounds": {"training": {"weight_decay_log2": -34}},
+            "os": {"machine": {"dataflow": "os", "array_rows": 8, "array_columns": 4}},
+        }
+        for name in ("int8", "paper", "authors"):
+            choices[name] = name
+        for name, choice in choices.items():
+            for network in ("convnet", "resnet8"):
+                with self.subTest(choice=name, network=network):
+                    datapath = choice
+                    if isinstance(choice, dict):
+                        datapath = self.root / "datapath.json"
+                        datapath.write_text(json.dumps(choice))
+                    run = subprocess.run([WAGESIM, "run", str(SOURCE / "networks" / f"{network}.json"), "--mode", "train",
+                                          "--steps", "2", "--batch", "2", "--datapath", str(datapath), "--json",
+                                          "--out", str(self.root / "run")], capture_output=True, text=True)
+                    self.assertEqual(run.returncode, 0, run.stderr)
+                    self.assertEqual(json.loads(run.stdout)["mismatches"], 0)
+
     def test_refuses_what_it_cannot_resume(self):
         out = self.root / "refused"
         short = ("--steps", "2", "--test-count", "16", "--batch", "4")

@@ -30,7 +30,7 @@ struct Tensor {
     std::int64_t saturations = 0;    ///< elements clipped at this point
     std::int64_t wraps = 0;          ///< elements wrapped at this point
     std::int64_t underflows = 0;     ///< E1, E2, G: zeros made of what is not zero
-    std::int64_t align_rounded = 0;  ///< fork, G: operands' elements that the alignment rounded
+    std::int64_t align_rounded = 0;  ///< fork: operands' elements that the alignment rounded
     /// y, z, dx, gW: outputs that differ from those of an infinitely wide accumulator.
     std::int64_t differs_from_wide = 0;
     /// False where float64 is not proven exact on the data at hand, or an operand was not

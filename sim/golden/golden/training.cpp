@@ -362,9 +362,7 @@ Tensor TrainingModel::Impl::gradient(Step& step, int index, SharedTensor gw,
         for (std::size_t i = 0; i < gw->values.size(); ++i)
             draws.push_back(static_cast<std::uint16_t>(streams.draw(i)));
     }
-    Tensor g = constant_quantize<Real>(*gw, rule(index, Qp::G), step.registers.dr_log2, draws);
-    g.align_rounded = gw->align_rounded;
-    return g;
+    return constant_quantize<Real>(*gw, rule(index, Qp::G), step.registers.dr_log2, draws);
 }
 
 template <class Real>
