@@ -49,18 +49,23 @@ std::string stats_csv(const Network& network, const Recorder& recorder) {
 
 std::string tensors_csv(const Json& document) {
     std::ostringstream out;
-    out << "tensor,n,c,h,w,bits,frac,signed,checked,mismatches,saturations,wraps,certified,"
-           "sqnr_db,largest_error,crc32\n";
+    out << "tensor,n,c,h,w,bits,frac,signed,checked,mismatches,saturations,wraps,underflows,"
+           "align_rounded,least_exponent,largest_exponent,certified,sqnr_db,largest_error,crc32\n";
     for (const Json& tensor : document["tensors"]) {
         const auto optional = [&](const char* key) {
             return tensor.contains(key) ? tensor[key].dump() : std::string();
+        };
+        const auto exponent = [&](std::size_t which) {
+            return tensor.contains("exponents") ? tensor["exponents"][which].dump() : std::string();
         };
         out << tensor["tensor"].get<std::string>();
         for (const auto& extent : tensor["shape"]) out << ',' << extent;
         out << ',' << tensor["bits"] << ',' << tensor["frac"] << ',' << tensor["signed"] << ','
             << tensor["checked"] << ',' << tensor["mismatches"] << ',' << tensor["saturations"]
-            << ',' << tensor["wraps"] << ',' << tensor["certified"] << ',' << optional("sqnr_db")
-            << ',' << optional("largest_error") << ','
+            << ',' << tensor["wraps"] << ',' << tensor["underflows"] << ','
+            << tensor["align_rounded"] << ',' << exponent(0) << ',' << exponent(1) << ','
+            << tensor["certified"] << ',' << optional("sqnr_db") << ',' << optional("largest_error")
+            << ','
             << (tensor.contains("crc32") ? tensor["crc32"].get<std::string>() : std::string())
             << "\n";
     }

@@ -176,7 +176,8 @@ std::string to_html(const Json& document) {
         << rows_of(layer_table(document))
         << "<h2>Tensors</h2>\n<table><tr>"
            "<th>tensor</th><th>shape</th><th>bits</th><th>frac</th><th>checked</th>"
-           "<th>mismatches</th><th>saturations</th><th>wraps</th><th>certified</th><th>CRC-32</th>"
+           "<th>mismatches</th><th>saturations</th><th>wraps</th><th>to zero</th>"
+           "<th>exponents</th><th>certified</th><th>CRC-32</th>"
            "</tr>\n";
     for (const Json& tensor : document["tensors"]) {
         std::string shape;
@@ -187,8 +188,9 @@ std::string to_html(const Json& document) {
             << "</td><td>" << tensor["frac"] << "</td><td>" << count(tensor["checked"])
             << "</td><td" << (tensor["mismatches"] != 0 ? " class=\"bad\"" : "") << ">"
             << count(tensor["mismatches"]) << "</td><td>" << count(tensor["saturations"])
-            << "</td><td>" << count(tensor["wraps"]) << "</td><td>"
-            << (tensor["certified"] == true ? "yes" : "NO") << "</td><td>"
+            << "</td><td>" << count(tensor["wraps"]) << "</td><td>" << count(tensor["underflows"])
+            << "</td><td>" << (tensor.contains("exponents") ? range_of(tensor["exponents"]) : "")
+            << "</td><td>" << (tensor["certified"] == true ? "yes" : "NO") << "</td><td>"
             << (tensor.contains("crc32") ? tensor["crc32"].get<std::string>() : "")
             << "</td></tr>\n";
     }

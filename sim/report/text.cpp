@@ -56,9 +56,8 @@ std::string exponents_of(const Json& layer) {
     std::string text;
     for (const char* qp : {"E1", "E1m", "E2"}) {
         if (!layer.at("exponents").contains(qp)) continue;
-        const Json& range = layer["exponents"][qp];
-        text += (text.empty() ? "" : " ") + std::string(qp) + " " + range[0].dump() +
-                (range[0] == range[1] ? "" : ".." + range[1].dump());
+        text +=
+            (text.empty() ? "" : " ") + std::string(qp) + " " + range_of(layer["exponents"][qp]);
     }
     return text.empty() ? "-" : text;
 }
@@ -80,6 +79,13 @@ std::vector<std::vector<std::string>> training_rows(const Json& document) {
 }
 
 }  // namespace
+
+std::string range_of(const Json& least_and_largest) {
+    const std::string least = least_and_largest[0].dump();
+    return least_and_largest[0] == least_and_largest[1]
+               ? least
+               : least + ".." + least_and_largest[1].dump();
+}
 
 std::string pass_name(const Json& pass) {
     const auto phase = pass.at("phase").get<std::string>();

@@ -55,6 +55,9 @@ std::vector<std::vector<std::string>> layer_table(const nlohmann::ordered_json& 
 /// phase: "conv2 gradient".
 std::string pass_name(const nlohmann::ordered_json& pass);
 
+/// "-9", or "-9..-7".
+std::string range_of(const nlohmann::ordered_json& least_and_largest);
+
 /// 12345678 -> "12,345,678".
 std::string grouped(std::int64_t value);
 
