@@ -29,81 +29,82 @@ OperandFeeder::OperandFeeder(const Gemm& gemm, std::int32_t first, std::int32_t 
         run.dh = tap / gemm.kernel_w * gemm.dilation_h;
         run.dw = tap % gemm.kernel_w * gemm.dilation_w;
         run.channel = channel;
-        run.offset =
-            run.dh * gemm.stride_h + run.dw * gemm.stride_w + std::int64_t{channel} * gemm.bytes;
         run.length = gemm.channel_major ? 1 : std::min(gemm.channels - channel, first + count - k);
         runs_.push_back(run);
         k += run.length;
     }
 }
 
-void OperandFeeder::read(std::int64_t address, std::int64_t count, std::int16_t* operands) {
-    if (gemm_.bytes == 1) {
-        const std::uint8_t* const from = activations_.read(address, count);
-        for (std::int64_t i = 0; i < count; ++i) operands[i] = static_cast<std::int8_t>(from[i]);
-    } else {
-        const std::uint8_t* const from = activations_.read(address, 2 * count);
-        for (std::int64_t i = 0; i < count; ++i)
-            operands[i] = static_cast<std::int16_t>(from[2 * i] | (from[2 * i + 1] << 8));
+void OperandFeeder::read(const Run& run, std::int64_t n, std::int32_t ih, std::int32_t iw,
+                         std::int32_t pixels, std::int16_t* operands, std::int64_t length) {
+    if (ih < gemm_.h0 || iw < gemm_.w0)
+        throw MachineError("GEMM: image row " + std::to_string(ih) + ", column " +
+                           std::to_string(iw) + " is not in the tile, which begins at row " +
+                           std::to_string(gemm_.h0) + ", column " + std::to_string(gemm_.w0));
+    const std::int64_t address =
+        gemm_.address + n * gemm_.stride_n + (ih - gemm_.h0) * gemm_.stride_h +
+        (iw - gemm_.w0) * gemm_.stride_w + std::int64_t{run.channel} * gemm_.bytes;
+    const std::int64_t stride = gemm_.stride_x * gemm_.stride_w;
+    const std::uint8_t* from =
+        activations_.read_runs(address, std::int64_t{run.length} * gemm_.bytes, stride, pixels);
+    for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length) {
+        if (gemm_.bytes == 1) {
+            for (std::int32_t i = 0; i < run.length; ++i)
+                operands[i] = static_cast<std::int8_t>(from[i]);
+        } else {
+            for (std::int32_t i = 0; i < run.length; ++i)
+                operands[i] = static_cast<std::int16_t>(from[2 * i] | (from[2 * i + 1] << 8));
+        }
     }
 }
 
-/// Of one run's operands, which have been read.
-void OperandFeeder::apply_flags(std::int64_t n, std::int32_t ih, std::int32_t iw, const Run& run,
-                                std::int16_t* operands) {
+void OperandFeeder::apply_flags(const Run& run, std::int64_t n, std::int32_t ih, std::int32_t iw,
+                                std::int32_t pixels, std::int16_t* operands, std::int64_t length) {
     const BitPlane& plane = gemm_.flags;
     const std::int64_t first = plane.first + run.channel;
     const std::int64_t address = plane.address + n * plane.stride_n +
                                  (ih - gemm_.h0) * plane.stride_h +
                                  (iw - gemm_.w0) * plane.stride_w + first / 8;
-    const std::uint8_t* const bytes = flags_->read(address, (first % 8 + run.length + 7) / 8);
+    const std::int64_t stride = gemm_.stride_x * plane.stride_w;
+    const std::uint8_t* from =
+        flags_->read_runs(address, (first % 8 + run.length + 7) / 8, stride, pixels);
     flag_values_.resize(static_cast<std::size_t>(run.length));
-    unpack(bytes, first % 8, run.length, 1, flag_values_.data());
-    shift_flagged(flag_values_.data(), run.length, operands);
-}
-
-bool OperandFeeder::is_inside(std::int32_t ih, std::int32_t iw) const {
-    const bool inside = ih >= 0 && ih < gemm_.image_h && iw >= 0 && iw < gemm_.image_w;
-    if (inside && (ih < gemm_.h0 || iw < gemm_.w0))
-        throw MachineError("GEMM: image row " + std::to_string(ih) + ", column " +
-                           std::to_string(iw) + " is not in the tile, which begins at row " +
-                           std::to_string(gemm_.h0) + ", column " + std::to_string(gemm_.w0));
-    return inside;
-}
-
-void OperandFeeder::fetch(std::int64_t n, std::int32_t oh, std::int32_t ow,
-                          std::int16_t* operands) {
-    const std::int32_t top = oh * gemm_.stride_y - gemm_.padding_h;
-    const std::int32_t left = ow * gemm_.stride_x - gemm_.padding_w;
-    const std::int64_t corner = gemm_.address + n * gemm_.stride_n +
-                                (top - gemm_.h0) * gemm_.stride_h +
-                                (left - gemm_.w0) * gemm_.stride_w;
-    std::int64_t pending_address = 0;  // operands whose read waits for more of their run
-    std::int64_t pending = 0;
-    std::int16_t* to = operands;
-    const auto read_pending = [&] {
-        if (pending == 0) return;
-        read(pending_address, pending, to);
-        to += pending;
-        pending = 0;
-    };
-    for (const Run& run : runs_) {
-        const std::int64_t address = corner + run.offset;
-        if (!is_inside(top + run.dh, left + run.dw)) {
-            read_pending();
-            std::fill(to, to + run.length, std::int16_t{0});
-            to += run.length;
-            continue;
-        }
-        if (address != pending_address + pending * gemm_.bytes) read_pending();
-        if (pending == 0) pending_address = address;
-        pending += run.length;
-        if (flags_ == nullptr) continue;
-        std::int16_t* const flagged = to;
-        read_pending();
-        apply_flags(n, top + run.dh, left + run.dw, run, flagged);
+    for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length) {
+        unpack(from, first % 8, run.length, 1, flag_values_.data());
+        shift_flagged(flag_values_.data(), run.length, operands);
     }
-    read_pending();
+}
+
+void OperandFeeder::fetch(const Pixel& first, std::int32_t pixels, std::int16_t* operands,
+                          std::int64_t length) {
+    const std::int32_t step = gemm_.stride_x;
+    const std::int32_t top = first.oh * gemm_.stride_y - gemm_.padding_h;
+    const std::int32_t left = first.ow * step - gemm_.padding_w;
+    for (const Run& run : runs_) {
+        const std::int32_t ih = top + run.dh, iw = left + run.dw;
+        // Those inside the image: pixels [begin, end). Nearly always all.
+        std::int32_t begin = 0, end = 0;
+        if (ih >= 0 && ih < gemm_.image_h) {
+            const std::int32_t columns = gemm_.image_w - iw;  // from the first one's on
+            if (iw < 0) begin = std::min(pixels, (step - 1 - iw) / step);
+            end = pixels;
+            if (columns <= (pixels - 1) * step)
+                end = std::max(begin, columns > 0 ? (columns - 1) / step + 1 : 0);
+        }
+        const auto pad = [&](std::int32_t from, std::int32_t to) {
+            for (std::int32_t p = from; p < to; ++p)
+                std::fill_n(operands + p * length, run.length, std::int16_t{0});
+        };
+        pad(0, begin);
+        pad(end, pixels);
+        if (begin < end) {
+            std::int16_t* const inside = operands + begin * length;
+            read(run, first.n, ih, iw + begin * step, end - begin, inside, length);
+            if (flags_ != nullptr)
+                apply_flags(run, first.n, ih, iw + begin * step, end - begin, inside, length);
+        }
+        operands += run.length;
+    }
 }
 
 }  // namespace wagesim::rtl

@@ -9,30 +9,36 @@
 
 namespace wagesim::rtl {
 
-/// Fetches, pixel by pixel, some of the columns of a GEMM's matrix of operands. Those that follow
-/// each other in memory are read as one run.
+/// Fetches, by rows of pixels, some of the columns of a GEMM's matrix of operands.
 class OperandFeeder {
 public:
     /// Columns [first, first + count). Throws MachineError if the command's geometry is impossible.
     OperandFeeder(const Gemm& gemm, std::int32_t first, std::int32_t count, Memories& memories);
 
-    /// Of the output pixel (n counted from the box's first image; oh, ow in the box's steps).
+    /// n counted from the box's first image; oh, ow in the box's steps.
+    struct Pixel {
+        std::int64_t n;
+        std::int32_t oh, ow;
+    };
+    /// Of so many output pixels side by side, each pixel's `length` behind the one's before.
     /// Padding is 0. Throws MachineError if an operand lies above or left of the tile, or was never
     /// written.
-    void fetch(std::int64_t n, std::int32_t oh, std::int32_t ow, std::int16_t* operands);
+    void fetch(const Pixel& first, std::int32_t pixels, std::int16_t* operands,
+               std::int64_t length);
 
 private:
     /// Reduction indices of one kernel tap whose operands are neighbours in memory.
     struct Run {
         std::int32_t dh = 0, dw = 0;  ///< image coordinates from the window's corner
         std::int32_t channel = 0;
-        std::int64_t offset = 0;  ///< bytes from the corner's first channel
         std::int32_t length = 0;  ///< operands
     };
-    bool is_inside(std::int32_t ih, std::int32_t iw) const;
-    void read(std::int64_t address, std::int64_t count, std::int16_t* operands);
-    void apply_flags(std::int64_t n, std::int32_t ih, std::int32_t iw, const Run& run,
-                     std::int16_t* operands);
+    /// Of one run, for `pixels` pixels from the one whose operands lie at image row ih, column iw.
+    void read(const Run& run, std::int64_t n, std::int32_t ih, std::int32_t iw, std::int32_t pixels,
+              std::int16_t* operands, std::int64_t length);
+    /// Of operands which have been read.
+    void apply_flags(const Run& run, std::int64_t n, std::int32_t ih, std::int32_t iw,
+                     std::int32_t pixels, std::int16_t* operands, std::int64_t length);
 
     const Gemm& gemm_;
     Buffer& activations_;

@@ -1,6 +1,7 @@
 // The rows of operands that a GEMM streams into the array.
 #include "array/operand_rows.h"
 
+#include <algorithm>
 #include <string>
 
 #include "control/extent.h"
@@ -11,12 +12,13 @@ OperandRows::OperandRows(const Command& command, Memories& memories)
     : gemm_(std::get<Gemm>(command.operands)),
       box_(command.box),
       count_(streamed_rows(gemm_, box_)),
+      length_((gemm_.k + 1) / 2 * 2),
+      first_h_(box_.h0 / box_.step_h),
+      first_w_(box_.w0 / box_.step_w),
       feeder_(gemm_, gemm_.turned ? gemm_.m0 : gemm_.k0, gemm_.turned ? gemm_.m : gemm_.k,
-              memories) {
-    if (gemm_.turned)
-        read_columns();
-    else
-        rows_.resize(static_cast<std::size_t>(row_length()));
+              memories),
+      rows_(static_cast<std::size_t>((gemm_.turned ? count_ : box_.w) * length_)) {
+    if (gemm_.turned) read_columns();
 }
 
 void OperandRows::read_columns() {
@@ -27,30 +29,36 @@ void OperandRows::read_columns() {
     w_ = gemm_.k0 % box_.w;
     h_ = gemm_.k0 / box_.w % box_.h;
     n_ = gemm_.k0 / box_.w / box_.h;
-    std::vector<std::int16_t> pixel(static_cast<std::size_t>(gemm_.m));
-    rows_.resize(static_cast<std::size_t>(count_ * row_length()));
-    for (std::int32_t k = 0; k < gemm_.k; ++k) {
-        fetch_pixel(pixel.data());
-        std::int16_t* to = rows_.data() + k;
-        for (std::int32_t m = 0; m < gemm_.m; ++m, to += row_length())
-            *to = pixel[static_cast<std::size_t>(m)];
+    std::vector<std::int16_t> pixels(static_cast<std::size_t>(std::int64_t{gemm_.k} * gemm_.m));
+    for (std::int32_t k = 0; k < gemm_.k;) {
+        const std::int32_t count = std::min(box_.w - w_, gemm_.k - k);
+        fetch_pixels(count, pixels.data() + std::int64_t{k} * gemm_.m, gemm_.m);
+        k += count;
     }
-    next_row_ = rows_.data();
+    for (std::int32_t m = 0; m < gemm_.m; ++m)
+        for (std::int32_t k = 0; k < gemm_.k; ++k)
+            rows_[static_cast<std::size_t>(m * length_ + k)] =
+                pixels[static_cast<std::size_t>(std::int64_t{k} * gemm_.m + m)];
 }
 
 const std::int16_t* OperandRows::next() {
-    if (!gemm_.turned) {
-        fetch_pixel(rows_.data());
-        return rows_.data();
-    }
-    const std::int16_t* const row = next_row_;
-    next_row_ += row_length();
-    return row;
+    if (gemm_.turned) return rows_.data() + next_row_++ * length_;
+    fetch_pixels(1, rows_.data(), length_);
+    return rows_.data();
 }
 
-void OperandRows::fetch_pixel(std::int16_t* operands) {
-    feeder_.fetch(n_, box_.h0 / box_.step_h + h_, box_.w0 / box_.step_w + w_, operands);
-    if (++w_ < box_.w) return;
+OperandBlock OperandRows::next_block() {
+    if (gemm_.turned) return {rows_.data(), count_, length_};
+    const std::int32_t pixels = box_.w - w_;
+    fetch_pixels(pixels, rows_.data(), length_);
+    return {rows_.data(), pixels, length_};
+}
+
+/// Those of a row of the box, at most.
+void OperandRows::fetch_pixels(std::int32_t pixels, std::int16_t* operands, std::int64_t length) {
+    feeder_.fetch({n_, first_h_ + h_, first_w_ + w_}, pixels, operands, length);
+    w_ += pixels;
+    if (w_ < box_.w) return;
     w_ = 0;
     if (++h_ < box_.h) return;
     h_ = 0;

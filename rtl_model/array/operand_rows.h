@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "array/operand_feeder.h"
+#include "array/pe_kernels.h"
 #include "buffer/memories.h"
 #include "wagesim/program/command.h"
 
@@ -18,21 +19,23 @@ public:
     OperandRows(const Command& command, Memories& memories);
 
     std::int64_t count() const { return count_; }
-    /// Operands of the next row, until the next call; behind k a 0.
+    /// Operands of the next row, until the next call; behind an odd k a 0.
     const std::int16_t* next();
+    /// As many of the next rows as are read in one go, at least one.
+    OperandBlock next_block();
 
 private:
-    void fetch_pixel(std::int16_t* operands);
+    void fetch_pixels(std::int32_t pixels, std::int16_t* operands, std::int64_t length);
     void read_columns();
-    std::int64_t row_length() const { return gemm_.k + 1; }
 
     const Gemm& gemm_;
     const Box box_;
-    const std::int64_t count_;
+    const std::int64_t count_, length_;
+    const std::int32_t first_h_, first_w_;  // of the box, in its steps
     OperandFeeder feeder_;
     std::int32_t n_ = 0, h_ = 0, w_ = 0;  // the next pixel, within the box
-    std::vector<std::int16_t> rows_;      // one; turned: all, one behind the other
-    const std::int16_t* next_row_ = nullptr;
+    std::vector<std::int16_t> rows_;      // of a row of pixels; turned: all
+    std::int64_t next_row_ = 0;           // turned
 };
 
 }  // namespace wagesim::rtl

@@ -33,12 +33,9 @@ void os_gemm(const Command& command, Memories& memories, const std::int64_t* bia
         largest_product(multiplier_bits(gemm.bytes, gemm.flags),
                         multiplier_bits(gemm.weights.bytes, gemm.weights.flags));
     Accumulators& accumulators = memories.accumulators;
-    TileProducts products(gemm.k, gemm.columns, product);
     const std::vector<std::int16_t> weights =
         read_weights(memories, gemm.weights, gemm.k, gemm.columns);
-    for (std::int32_t j = 0; j < gemm.k; ++j)
-        for (std::int32_t c = 0; c < gemm.columns; ++c)
-            products.set_weight(j, c, weights[static_cast<std::size_t>(j * gemm.columns + c)]);
+    TileProducts products(gemm.k, gemm.columns, weights.data(), gemm.columns, product);
     OperandRows rows(command, memories);
 
     // Where no sum on the way can leave the width, one addition of all products is as good as
@@ -55,13 +52,13 @@ void os_gemm(const Command& command, Memories& memories, const std::int64_t* bia
     };
     const std::int64_t end = gemm.accumulator_row + rows.count();
     for (std::int64_t row = gemm.accumulator_row; row < end; ++row) {
-        const std::int16_t* const operands = rows.next();
+        const OperandBlock block{rows.next(), 1, 0};
         if (stays_within(row)) {
-            products.add_sums(operands, accumulators, row, !gemm.accumulate, bias);
+            products.add_sums(block, accumulators, row, !gemm.accumulate, bias);
             continue;
         }
         for (std::int32_t j = 0; j < gemm.k; ++j)
-            accumulators.add_row(row, gemm.columns, products.products(j, operands[j]),
+            accumulators.add_row(row, gemm.columns, products.products(j, block.operands[j]),
                                  !gemm.accumulate && j == 0, bias);
     }
 }

@@ -21,12 +21,15 @@ namespace wagesim::rtl {
 namespace {
 
 template <class Sum>
-void sum_each_product(const std::int16_t* operands, const std::int16_t* weights, int pairs,
-                      Sum* sums) {
-    for (int c = 0; c < pe_lanes; ++c) sums[c] = 0;
-    for (int j = 0; j < 2 * pairs; ++j)
-        for (int c = 0; c < pe_lanes; ++c)
-            sums[c] += Sum{operands[j]} * weights[(j / 2 * pe_lanes + c) * 2 + j % 2];
+void sum_each_product(const OperandBlock& block, const std::int16_t* weights, int pairs, Sum* sums,
+                      int lanes) {
+    const std::int16_t* operands = block.operands;
+    for (std::int64_t r = 0; r < block.rows; ++r, operands += block.length, sums += lanes) {
+        for (int c = 0; c < pe_lanes; ++c) sums[c] = 0;
+        for (int j = 0; j < 2 * pairs; ++j)
+            for (int c = 0; c < pe_lanes; ++c)
+                sums[c] += Sum{operands[j]} * weights[(j / 2 * pe_lanes + c) * 2 + j % 2];
+    }
 }
 
 }  // namespace
@@ -68,27 +71,56 @@ void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int
 }
 
 #if HWY_TARGET == HWY_SCALAR
-void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums) {
-    sum_each_product(operands, weights, pairs, sums);
+void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, int lanes) {
+    sum_each_product(block, weights, pairs, sums, lanes);
 }
 #else
-void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums) {
+/// `rows` of them, 1 or 4, which share the weights that are loaded.
+template <int rows>
+void sum_products_of(const std::int16_t* operands, std::int64_t length, const std::int16_t* weights,
+                     int pairs, std::int32_t* sums, int lanes) {
     const hn::CappedTag<std::int32_t, pe_lanes> d;
     const hn::Repartition<std::int16_t, decltype(d)> d16;
     const int step = static_cast<int>(hn::Lanes(d));
     for (int c = 0; c < pe_lanes; c += step) {
-        auto sum = hn::Zero(d), other = hn::Zero(d);
+        auto sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+        auto other0 = hn::Zero(d), other1 = other0, other2 = other0, other3 = other0;
         for (int j = 0; j < pairs; ++j) {
-            std::int32_t pair = 0;
-            std::memcpy(&pair, operands + 2 * j, sizeof pair);
-            sum = hn::ReorderWidenMulAccumulate(d, hn::BitCast(d16, hn::Set(d, pair)),
-                                                hn::LoadU(d16, weights + (j * pe_lanes + c) * 2),
-                                                sum, other);
+            const auto two = hn::LoadU(d16, weights + (j * pe_lanes + c) * 2);
+            const auto add = [&](int row, auto& sum, auto& other) {
+                std::int32_t pair = 0;
+                std::memcpy(&pair, operands + row * length + 2 * j, sizeof pair);
+                sum = hn::ReorderWidenMulAccumulate(d, hn::BitCast(d16, hn::Set(d, pair)), two, sum,
+                                                    other);
+            };
+            add(0, sum0, other0);
+            if constexpr (rows == 1) continue;
+            add(1, sum1, other1);
+            add(2, sum2, other2);
+            add(3, sum3, other3);
         }
-        hn::StoreU(hn::RearrangeToOddPlusEven(sum, other), d, sums + c);
+        const auto store = [&](int row, auto sum, auto other) {
+            hn::StoreU(hn::RearrangeToOddPlusEven(sum, other), d, sums + row * lanes + c);
+        };
+        store(0, sum0, other0);
+        if constexpr (rows == 1) continue;
+        store(1, sum1, other1);
+        store(2, sum2, other2);
+        store(3, sum3, other3);
     }
+}
+
+void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, int lanes) {
+    const std::int16_t* operands = block.operands;
+    std::int64_t r = 0;
+    for (; r + 4 <= block.rows; r += 4)
+        sum_products_of<4>(operands + r * block.length, block.length, weights, pairs,
+                           sums + r * lanes, lanes);
+    for (; r < block.rows; ++r)
+        sum_products_of<1>(operands + r * block.length, block.length, weights, pairs,
+                           sums + r * lanes, lanes);
 }
 #endif
 
@@ -119,14 +151,14 @@ void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const st
                 std::int64_t{operands[r * operand_stride + c]} * weights[r * lanes + c];
 }
 
-void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums) {
-    WAGESIM_BEST(sum_products)(operands, weights, pairs, sums);
+void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, int lanes) {
+    WAGESIM_BEST(sum_products)(block, weights, pairs, sums, lanes);
 }
 
-void sum_products(const std::int16_t* operands, const std::int16_t* weights, int pairs,
-                  std::int64_t* sums) {
-    sum_each_product(operands, weights, pairs, sums);
+void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int64_t* sums, int lanes) {
+    sum_each_product(block, weights, pairs, sums, lanes);
 }
 
 void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,

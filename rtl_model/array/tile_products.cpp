@@ -1,43 +1,51 @@
-// The products of a row of operands with a tile of weights, columns side by side.
+// The products of rows of operands with a tile of weights, columns side by side.
 #include "array/tile_products.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace wagesim::rtl {
 
-TileProducts::TileProducts(std::int32_t k, std::int32_t columns, std::int64_t largest_product)
+TileProducts::TileProducts(std::int32_t k, std::int32_t columns, const std::int16_t* weights,
+                           std::int64_t stride, std::int64_t largest_product)
     : columns_(columns),
+      lanes_(round_up_lanes(columns)),
       pairs_((k + 1) / 2),
-      narrow_(k * largest_product <= std::numeric_limits<std::int32_t>::max()) {
-    const auto lanes = static_cast<std::size_t>(round_up_lanes(columns));
-    weights_.resize(lanes * static_cast<std::size_t>(2 * pairs_));
-    narrow_sums_.resize(lanes);
-    sums_.resize(lanes);
+      narrow_(k * largest_product <= std::numeric_limits<std::int32_t>::max()),
+      weights_(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_)) {
+    for (std::int32_t c0 = 0; c0 < columns; c0 += pe_lanes)
+        for (std::int32_t r = 0; r < k; ++r) {
+            const std::int16_t* const from = weights + r * stride + c0;
+            std::int16_t* const to = weights_.data() + index(r, c0) + r % 2;
+            const std::int32_t count = std::min(pe_lanes, columns - c0);
+            for (std::int32_t c = 0; c < count; ++c) to[2 * c] = from[c];
+        }
 }
 
-std::size_t TileProducts::index(std::int32_t k, std::int32_t column) const {
-    return static_cast<std::size_t>(
-        ((column / pe_lanes * pairs_ + k / 2) * pe_lanes + column % pe_lanes) * 2 + k % 2);
+template <class Sum>
+void TileProducts::add_sums(std::vector<Sum>& sums, const OperandBlock& block,
+                            Accumulators& accumulators, std::int64_t row, bool start,
+                            const std::int64_t* bias) {
+    sums.resize(static_cast<std::size_t>(block.rows * lanes_));
+    for (std::int32_t c = 0; c < columns_; c += pe_lanes)
+        sum_products(block, weights_.data() + index(0, c), pairs_, sums.data() + c, lanes_);
+    accumulators.add_rows(row, block.rows, columns_, sums.data(), lanes_, start, bias);
 }
 
-void TileProducts::add_sums(const std::int16_t* operands, Accumulators& accumulators,
-                            std::int64_t row, bool start, const std::int64_t* bias) {
-    for (std::int32_t c = 0; c < columns_; c += pe_lanes) {
-        const std::int16_t* const weights = weights_.data() + index(0, c);
-        if (narrow_)
-            sum_products(operands, weights, pairs_, narrow_sums_.data() + c);
-        else
-            sum_products(operands, weights, pairs_, sums_.data() + c);
-    }
+void TileProducts::add_sums(const OperandBlock& block, Accumulators& accumulators, std::int64_t row,
+                            bool start, const std::int64_t* bias) {
     if (narrow_)
-        accumulators.add_row(row, columns_, narrow_sums_.data(), start, bias);
+        add_sums(narrow_sums_, block, accumulators, row, start, bias);
     else
-        accumulators.add_row(row, columns_, sums_.data(), start, bias);
+        add_sums(sums_, block, accumulators, row, start, bias);
 }
 
 const std::int64_t* TileProducts::products(std::int32_t k, std::int16_t operand) {
+    sums_.resize(static_cast<std::size_t>(lanes_));
     for (std::int32_t c = 0; c < columns_; ++c)
-        sums_[static_cast<std::size_t>(c)] = std::int64_t{operand} * weights_[index(k, c)];
+        sums_[static_cast<std::size_t>(c)] =
+            std::int64_t{operand} * weights_[index(k, c / pe_lanes * pe_lanes) +
+                                             static_cast<std::size_t>(c % pe_lanes * 2 + k % 2)];
     return sums_.data();
 }
 

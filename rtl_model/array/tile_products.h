@@ -1,4 +1,4 @@
-// The products of a row of operands with a tile of weights, columns side by side.
+// The products of rows of operands with a tile of weights, columns side by side.
 #pragma once
 
 #include <cstdint>
@@ -12,25 +12,30 @@ namespace wagesim::rtl {
 /// `k` x `columns` weights, laid out for the host's vector registers.
 class TileProducts {
 public:
-    /// `largest_product`: of an operand and a weight, in magnitude.
-    TileProducts(std::int32_t k, std::int32_t columns, std::int64_t largest_product);
+    /// Weight (r, c) at [r * stride + c]. `largest_product`: of an operand and a weight, in
+    /// magnitude.
+    TileProducts(std::int32_t k, std::int32_t columns, const std::int16_t* weights,
+                 std::int64_t stride, std::int64_t largest_product);
 
-    void set_weight(std::int32_t k, std::int32_t column, std::int16_t weight) {
-        weights_[index(k, column)] = weight;
-    }
-
-    /// The exact sums of all k products, added to an accumulator row. Behind an odd k must be a 0.
-    void add_sums(const std::int16_t* operands, Accumulators& accumulators, std::int64_t row,
+    /// The exact sums of all k products of each row, added to accumulator rows from `row` on.
+    /// Behind an odd k must be a 0.
+    void add_sums(const OperandBlock& block, Accumulators& accumulators, std::int64_t row,
                   bool start, const std::int64_t* bias);
     /// The products of one reduction index, one a column, until the next call.
     const std::int64_t* products(std::int32_t k, std::int16_t operand);
 
 private:
-    std::size_t index(std::int32_t k, std::int32_t column) const;
+    template <class Sum>
+    void add_sums(std::vector<Sum>& sums, const OperandBlock& block, Accumulators& accumulators,
+                  std::int64_t row, bool start, const std::int64_t* bias);
+    /// Of an even k and the first of pe_lanes columns.
+    std::size_t index(std::int32_t k, std::int32_t column) const {
+        return static_cast<std::size_t>(column * pairs_ + k / 2 * pe_lanes) * 2;
+    }
 
-    const std::int32_t columns_, pairs_;  // reduction indices two by two
-    const bool narrow_;                   // a sum fits 32 bits
-    std::vector<std::int16_t> weights_;   // blocks of pe_lanes columns, each [pair][column][2]
+    const std::int32_t columns_, lanes_, pairs_;  // reduction indices two by two
+    const bool narrow_;                           // a sum fits 32 bits
+    std::vector<std::int16_t> weights_;  // blocks of pe_lanes columns, each [pair][column][2]
     std::vector<std::int32_t> narrow_sums_;
     std::vector<std::int64_t> sums_;
 };

@@ -24,18 +24,14 @@ void ws_gemm(const Command& command, const ArrayWeights& weights, Memories& memo
              const std::int64_t* bias) {
     const auto& gemm = std::get<Gemm>(command.operands);
     const ArrayWeights::TileRegisters& tile = weights.active();
-    TileProducts products(gemm.k, gemm.columns,
+    TileProducts products(gemm.k, gemm.columns, tile.weights.data(), weights.columns(),
                           largest_product(multiplier_bits(gemm.bytes, gemm.flags), tile.bits));
-    for (std::int32_t r = 0; r < gemm.k; ++r)
-        for (std::int32_t c = 0; c < gemm.columns; ++c)
-            products.set_weight(r, c,
-                                tile.weights[static_cast<std::size_t>(r * weights.columns() + c)]);
-
     OperandRows rows(command, memories);
-
     const std::int64_t end = gemm.accumulator_row + rows.count();
-    for (std::int64_t row = gemm.accumulator_row; row < end; ++row) {
-        products.add_sums(rows.next(), memories.accumulators, row, !gemm.accumulate, bias);
+    for (std::int64_t row = gemm.accumulator_row; row < end;) {
+        const OperandBlock block = rows.next_block();
+        products.add_sums(block, memories.accumulators, row, !gemm.accumulate, bias);
+        row += block.rows;
     }
 }
 

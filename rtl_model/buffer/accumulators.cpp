@@ -25,19 +25,16 @@ std::int64_t Accumulators::fit(std::int64_t exact) const {
     return std::clamp(exact, minimum, maximum);
 }
 
-void Accumulators::require_row(std::int64_t row, std::int64_t columns) const {
-    if (row < 0 || row >= rows_ || columns < 0 || columns > columns_)
-        throw MachineError("accumulators: " + std::to_string(columns) + " columns of row " +
-                           std::to_string(row) + " are outside " + std::to_string(rows_) +
-                           " rows of " + std::to_string(columns_));
+void Accumulators::refuse_row(std::int64_t row, std::int64_t columns) const {
+    throw MachineError("accumulators: " + std::to_string(columns) + " columns of row " +
+                       std::to_string(row) + " are outside " + std::to_string(rows_) + " rows of " +
+                       std::to_string(columns_));
 }
 
-void Accumulators::require_held(std::int64_t row, std::int64_t columns) const {
-    require_row(row, columns);
-    const std::int64_t held = held_[static_cast<std::size_t>(row)];
-    if (columns > held)
-        throw MachineError("accumulators: row " + std::to_string(row) + " column " +
-                           std::to_string(held) + " is used, but no command started it");
+void Accumulators::refuse_read(std::int64_t row) const {
+    throw MachineError("accumulators: row " + std::to_string(row) + " column " +
+                       std::to_string(held_[static_cast<std::size_t>(row)]) +
+                       " is used, but no command started it");
 }
 
 void Accumulators::start(std::int64_t row, std::int64_t columns, const std::int64_t* initial) {
@@ -45,10 +42,14 @@ void Accumulators::start(std::int64_t row, std::int64_t columns, const std::int6
     held_[static_cast<std::size_t>(row)] = columns;
     std::int64_t* values = values_.data() + row * columns_;
     std::uint8_t* overflowed = overflowed_.data() + row * columns_;
-    for (std::int64_t c = 0; c < columns; ++c) {
-        const std::int64_t exact = initial == nullptr ? 0 : initial[c];
-        values[c] = fit(exact);
-        overflowed[c] = values[c] != exact;
+    if (initial == nullptr) {
+        std::fill_n(values, columns, std::int64_t{0});
+        std::fill_n(overflowed, columns, std::uint8_t{0});
+    } else {
+        for (std::int64_t c = 0; c < columns; ++c) {
+            values[c] = fit(initial[c]);
+            overflowed[c] = values[c] != initial[c];
+        }
     }
     if (watch_ != nullptr) watch_->on_write(row * columns_, columns_);
 }
@@ -63,36 +64,39 @@ void Accumulators::add(std::int64_t row, std::int64_t column, std::int64_t sum) 
 }
 
 template <class Sum>
-void Accumulators::add_sums(std::int64_t row, std::int64_t columns, const Sum* sums, bool begin,
+void Accumulators::add_rows(std::int64_t row, std::int64_t rows, std::int64_t columns,
+                            const Sum* sums, std::int64_t distance, bool begin,
                             const std::int64_t* bias) {
-    if (begin) {
-        start(row, columns, bias);
-    } else {
-        require_held(row, columns);
-        if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
-    }
-    std::int64_t* values = values_.data() + row * columns_;
-    std::uint8_t* overflowed = overflowed_.data() + row * columns_;
-    // An exact sum fits the width if it is in [-2^(bits-1), 2^(bits-1)): one test over the row,
-    // because it nearly always does.
     const std::uint64_t half = std::uint64_t{1} << (bits_ - 1);
-    std::uint64_t beyond = 0;
-    for (std::int64_t c = 0; c < columns; ++c) {
-        values[c] += sums[c];
-        beyond |= (static_cast<std::uint64_t>(values[c]) + half) >> bits_;
-    }
-    if (beyond == 0 && overflow_ != Overflow::saturate) return;
-    for (std::int64_t c = 0; c < columns; ++c) {
-        const std::int64_t exact = values[c];
-        values[c] = fit(exact);
-        overflowed[c] = static_cast<std::uint8_t>(overflowed[c] | (values[c] != exact));
+    for (const std::int64_t end = row + rows; row < end; ++row, sums += distance) {
+        if (begin) {
+            start(row, columns, bias);
+        } else {
+            require_held(row, columns);
+            if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
+        }
+        std::int64_t* values = values_.data() + row * columns_;
+        // An exact sum fits the width if it is in [-2^(bits-1), 2^(bits-1)): one test over the
+        // row, because it nearly always does.
+        std::uint64_t beyond = 0;
+        for (std::int64_t c = 0; c < columns; ++c) {
+            values[c] += sums[c];
+            beyond |= static_cast<std::uint64_t>(values[c]) + half;
+        }
+        if (beyond >> bits_ == 0 && overflow_ != Overflow::saturate) continue;
+        std::uint8_t* overflowed = overflowed_.data() + row * columns_;
+        for (std::int64_t c = 0; c < columns; ++c) {
+            const std::int64_t exact = values[c];
+            values[c] = fit(exact);
+            overflowed[c] = static_cast<std::uint8_t>(overflowed[c] | (values[c] != exact));
+        }
     }
 }
 
-template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int32_t*, bool,
-                                     const std::int64_t*);
-template void Accumulators::add_sums(std::int64_t, std::int64_t, const std::int64_t*, bool,
-                                     const std::int64_t*);
+template void Accumulators::add_rows(std::int64_t, std::int64_t, std::int64_t, const std::int32_t*,
+                                     std::int64_t, bool, const std::int64_t*);
+template void Accumulators::add_rows(std::int64_t, std::int64_t, std::int64_t, const std::int64_t*,
+                                     std::int64_t, bool, const std::int64_t*);
 
 void Accumulators::load(std::int64_t row, std::int64_t columns, FlaggedSum* sums) const {
     const std::int64_t* const values = read_row(row, columns);

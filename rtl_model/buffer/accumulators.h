@@ -33,14 +33,16 @@ public:
     void add(std::int64_t row, std::int64_t column, std::int64_t sum);
     /// The array's way: one addition to each of the row's first `columns` columns, after starting
     /// the row from `bias` (null: 0) if `start`.
-    void add_row(std::int64_t row, std::int64_t columns, const std::int32_t* sums, bool start,
+    template <class Sum>
+    void add_row(std::int64_t row, std::int64_t columns, const Sum* sums, bool start,
                  const std::int64_t* bias) {
-        add_sums(row, columns, sums, start, bias);
+        add_rows(row, 1, columns, sums, 0, start, bias);
     }
-    void add_row(std::int64_t row, std::int64_t columns, const std::int64_t* sums, bool start,
-                 const std::int64_t* bias) {
-        add_sums(row, columns, sums, start, bias);
-    }
+    /// So to `rows` rows, each row's sums `distance` behind those of the row before. `Sum`: 32 or
+    /// 64 bits.
+    template <class Sum>
+    void add_rows(std::int64_t row, std::int64_t rows, std::int64_t columns, const Sum* sums,
+                  std::int64_t distance, bool start, const std::int64_t* bias);
 
     /// Sums that are made elsewhere, and come back: what a row's first value is, reading its first
     /// `columns` sums, and writing them (its others hold nothing then).
@@ -72,12 +74,16 @@ public:
     static constexpr std::int64_t bytes_per_element = 5;
 
 private:
-    template <class Sum>
-    void add_sums(std::int64_t row, std::int64_t columns, const Sum* sums, bool start,
-                  const std::int64_t* bias);
     std::int64_t fit(std::int64_t exact) const;
-    void require_row(std::int64_t row, std::int64_t columns) const;
-    void require_held(std::int64_t row, std::int64_t columns) const;
+    void require_row(std::int64_t row, std::int64_t columns) const {
+        if (row < 0 || row >= rows_ || columns < 0 || columns > columns_) refuse_row(row, columns);
+    }
+    void require_held(std::int64_t row, std::int64_t columns) const {
+        require_row(row, columns);
+        if (columns > held_[static_cast<std::size_t>(row)]) refuse_read(row);
+    }
+    [[noreturn]] void refuse_row(std::int64_t row, std::int64_t columns) const;
+    [[noreturn]] void refuse_read(std::int64_t row) const;
 
     std::int64_t rows_, columns_;
     int bits_;

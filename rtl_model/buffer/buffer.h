@@ -30,6 +30,14 @@ public:
         if (watch_ != nullptr) watch_->on_read(address, bytes);
         return bytes_.data() + address;
     }
+    /// The first of `count` runs of `bytes` bytes, `stride` apart; otherwise the same.
+    const std::uint8_t* read_runs(std::int64_t address, std::int64_t bytes, std::int64_t stride,
+                                  std::int64_t count) const {
+        const bool whole = watch_ == nullptr && stride >= 0 &&
+                           holds(address, (count - 1) * stride + bytes);  // what is between, too
+        for (std::int64_t i = 0; i < count && !whole; ++i) read(address + i * stride, bytes);
+        return bytes_.data() + address;
+    }
     /// Room for `bytes` bytes, now marked as written: the caller fills all of it at once, before
     /// any other call. Throws MachineError if the range leaves the memory.
     std::uint8_t* write(std::int64_t address, std::int64_t bytes) {
