@@ -41,7 +41,9 @@ public:
         : box_(command.box),
           config_(config),
           columns_(config.array_columns),
-          is_store_(command.unit == Unit::dma_write) {}
+          is_store_(command.unit == Unit::dma_write) {
+        accesses_.reserve(8);  // of nearly every command
+    }
 
     std::vector<Access> take() { return std::move(accesses_); }
 

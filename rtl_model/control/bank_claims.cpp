@@ -14,7 +14,7 @@ BankClaims::BankClaims(const MachineConfig& config)
     for (Holder& holder : holders_) holder.banks.resize(bank_count_);
 }
 
-void BankClaims::claim(Unit unit, const std::string& what, const std::vector<Access>& accesses,
+void BankClaims::claim(Unit unit, const Issued& issued, const std::vector<Access>& accesses,
                        std::int64_t now, std::int64_t until) {
     Holder& own = holders_[static_cast<std::size_t>(unit)];
     own.banks.assign(bank_count_, false);
@@ -27,7 +27,7 @@ void BankClaims::claim(Unit unit, const std::string& what, const std::vector<Acc
         for (std::int64_t bank = first; bank <= last; ++bank)
             own.banks[static_cast<std::size_t>(bank)] = true;
     }
-    own.what = what;
+    own.issued = issued;
     own.until = until;
     require_alone(static_cast<std::size_t>(unit), now);
 }
@@ -47,7 +47,7 @@ void BankClaims::require_alone(std::size_t unit, std::int64_t now) const {
             if (own.banks[bank] && other.banks[bank])
                 throw MachineError("activations: bank " + std::to_string(bank) +
                                    " is used by two commands in cycle " + std::to_string(now) +
-                                   ": " + other.what + " and " + own.what);
+                                   ": " + describe(other.issued) + " and " + describe(own.issued));
     }
 }
 

@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "control/access.h"
+#include "control/interfaces.h"
 #include "wagesim/network/datapath.h"
 
 namespace wagesim::rtl {
@@ -17,16 +17,16 @@ class BankClaims {
 public:
     explicit BankClaims(const MachineConfig& config);
 
-    /// `what`: the command, for the message. Throws MachineError naming both commands and the
-    /// cycle if another unit holds one of the banks.
-    void claim(Unit unit, const std::string& what, const std::vector<Access>& accesses,
+    /// Throws MachineError naming both commands and the cycle if another unit holds one of the
+    /// banks.
+    void claim(Unit unit, const Issued& issued, const std::vector<Access>& accesses,
                std::int64_t now, std::int64_t until);
     /// The unit's claims last longer than thought.
     void extend(Unit unit, std::int64_t now, std::int64_t until);
 
 private:
     struct Holder {
-        std::string what;
+        Issued issued;  // its command exists until `until`
         std::int64_t until = 0;
         std::vector<bool> banks;
     };

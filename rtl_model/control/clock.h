@@ -6,10 +6,15 @@
 
 namespace wagesim::rtl {
 
-/// SystemC's time of so many cycles. A cycle is shown as 1 ns; `clock_hz` only prints seconds.
+/// Of a cycle, which is shown as 1 ns; `clock_hz` only prints seconds.
+inline sc_dt::uint64 period() {
+    static const sc_dt::uint64 value = sc_core::sc_time(1, sc_core::SC_NS).value();
+    return value;
+}
+
+/// SystemC's time of so many cycles.
 inline sc_core::sc_time cycles(std::int64_t count) {
-    static const sc_dt::uint64 period = sc_core::sc_time(1, sc_core::SC_NS).value();
-    return sc_core::sc_time::from_value(static_cast<sc_dt::uint64>(count) * period);
+    return sc_core::sc_time::from_value(static_cast<sc_dt::uint64>(count) * period());
 }
 
 /// Just before the cycle: everything of earlier cycles has happened, nothing of this one. Not for
@@ -20,7 +25,7 @@ inline sc_core::sc_time before_cycle(std::int64_t cycle) {
 
 /// The present cycle, since the first run's start.
 inline std::int64_t present_cycle() {
-    return static_cast<std::int64_t>(sc_core::sc_time_stamp().value() / cycles(1).value());
+    return static_cast<std::int64_t>(sc_core::sc_time_stamp().value() / period());
 }
 
 }  // namespace wagesim::rtl

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <string>
 #include <systemc>
 #include <vector>
 
@@ -16,6 +17,11 @@ struct Issued {
     std::int64_t index = 0;  ///< in the program
     std::int64_t cycle = 0;  ///< of issue
 };
+
+/// As messages name it.
+inline std::string describe(const Issued& issued) {
+    return "command " + std::to_string(issued.index) + " " + mnemonic(*issued.command);
+}
 
 /// A command queue as the scheduler sees it.
 class CommandSink : public virtual sc_core::sc_interface {

@@ -11,16 +11,16 @@ namespace {
 
 void become(std::vector<int>& owners, Token token, const Command& command, std::size_t index,
             const Program& program, const char* role) {
-    const std::string where = "command " + std::to_string(index) + " " + mnemonic(command);
+    const auto where = [&] { return "command " + std::to_string(index) + " " + mnemonic(command); };
     if (token >= owners.size())
-        throw MachineError(where + " names token " + std::to_string(token) +
+        throw MachineError(where() + " names token " + std::to_string(token) +
                            ", but the program has " + std::to_string(owners.size()));
     int& owner = owners[token];
     const int unit = static_cast<int>(command.unit);
     if (owner >= 0 && owner != unit)
-        throw MachineError(where + ": token '" + program.tokens[token].name + "' has two " + role +
-                           " units, " + std::string(to_string(static_cast<Unit>(owner))) + " and " +
-                           std::string(to_string(command.unit)));
+        throw MachineError(where() + ": token '" + program.tokens[token].name + "' has two " +
+                           role + " units, " + std::string(to_string(static_cast<Unit>(owner))) +
+                           " and " + std::string(to_string(command.unit)));
     owner = unit;
 }
 

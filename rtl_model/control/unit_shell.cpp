@@ -27,10 +27,6 @@ void UnitShell::begin_run(std::int64_t cycle) {
     busy_cycles_ = 0;
 }
 
-std::string UnitShell::describe(const Issued& issued) const {
-    return "command " + std::to_string(issued.index) + " " + mnemonic(*issued.command);
-}
-
 std::string UnitShell::waiting() const {
     const Issued* head = commands->head();
     if (head == nullptr) return {};
@@ -191,7 +187,7 @@ void ComputeUnit::begin(const Issued& issued) {
     const std::int64_t start = now();
     const Work work = executor_.execute(*issued.command, issued.index, start);
     until_ = start + work.busy;
-    services_.claims.claim(unit_, describe(issued), accesses_, start, until_);
+    services_.claims.claim(unit_, issued, accesses_, start, until_);
     if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))
         if (!gemm->gives_at_swap.empty()) give_at(start + work.swap, gemm->gives_at_swap);
     done_ = until_ + work.latency;

@@ -64,8 +64,6 @@ protected:
     const Unit unit_;
     std::vector<Access> accesses_;  // of the command that is carried out
 
-    std::string describe(const Issued& issued) const;
-
 private:
     struct Gift {
         std::int64_t cycle = 0;

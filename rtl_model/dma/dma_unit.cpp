@@ -36,7 +36,7 @@ void DmaUnit::begin(const Issued& issued) {
     const std::int64_t size = transfer->run_bytes;
     const auto bytes = static_cast<std::size_t>(size);
 
-    staged_.resize(runs_.size() * bytes);
+    if (staged_.size() < runs_.size() * bytes) staged_.resize(runs_.size() * bytes);
     std::uint8_t* to = staged_.data();
     for (const Run& run : runs_) {
         std::memcpy(to,
@@ -50,7 +50,7 @@ void DmaUnit::begin(const Issued& issued) {
     bursts_ += burst_count;
     dram->begin(side_, burst_count);
     if (services_.waves != nullptr) services_.waves->advance(now());
-    services_.claims.claim(unit_, describe(issued), accesses_, now(), dram->finish(side_));
+    services_.claims.claim(unit_, issued, accesses_, now(), dram->finish(side_));
 }
 
 std::int64_t DmaUnit::busy_until() {

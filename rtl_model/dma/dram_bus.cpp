@@ -10,19 +10,18 @@ DramBus::DramBus(const MachineConfig& config, std::uint32_t stall_seed)
                     config.dram_bytes_per_cycle),
       latency_(config.dram_latency_cycles),
       outstanding_(config.dram_outstanding),
-      state_{{Side{0, 0, 0, 0, 0,
+      state_{{Side{0, 0, 0, 0, 0, 0,
                    std::vector<std::int64_t>(static_cast<std::size_t>(config.dram_outstanding)),
                    StallSource(stall_seed, 100)},
-              Side{0, 0, 0, 0, 0, {}, StallSource(stall_seed, 101)}}} {}
+              Side{0, 0, 0, 0, 0, 0, {}, StallSource(stall_seed, 101)}}},
+      ahead_(state_) {}
 
 // The cycle from which the side's next burst wants the bus.
 std::int64_t DramBus::ready(const State& state, std::size_t side) const {
     const Side& own = state.sides[side];
     std::int64_t request = own.start + own.next;
     if (side == index(DramSide::read)) {
-        if (own.next >= outstanding_)
-            request =
-                std::max(request, own.done[static_cast<std::size_t>(own.next % outstanding_)]);
+        if (own.next >= outstanding_) request = std::max(request, own.done[own.slot]);
         request += latency_;
     }
     return std::max(request, own.end) + own.extra;
@@ -44,7 +43,10 @@ DramBus::Grant DramBus::next_grant(const State& state) const {
 void DramBus::apply(State& state, const Grant& grant) const {
     Side& own = state.sides[grant.side];
     own.end = grant.cycle + burst_cycles_;
-    if (!own.done.empty()) own.done[static_cast<std::size_t>(own.next % outstanding_)] = own.end;
+    if (!own.done.empty()) {
+        own.done[own.slot] = own.end;
+        if (++own.slot == own.done.size()) own.slot = 0;
+    }
     ++own.next;
     own.extra = own.stalls.draw(8, 4);
     state.free = own.end;
@@ -52,6 +54,7 @@ void DramBus::apply(State& state, const Grant& grant) const {
 }
 
 void DramBus::settle(std::int64_t now) {
+    if (last_grant_ < now && !on_grant_) state_ = ahead_;
     for (;;) {
         const Grant grant = next_grant(state_);
         if (grant.side == 2 || grant.cycle >= now) break;
@@ -69,10 +72,13 @@ void DramBus::begin(DramSide side, std::int64_t now, std::int64_t bursts) {
     own.start = own.end = now;
     own.bursts = bursts;
     own.next = 0;
-    State ahead = state_;
-    for (Grant grant = next_grant(ahead); grant.side != 2; grant = next_grant(ahead))
-        apply(ahead, grant);
-    for (std::size_t i = 0; i < 2; ++i) finish_[i] = ahead.sides[i].end;
+    own.slot = 0;
+    ahead_ = state_;
+    for (Grant grant = next_grant(ahead_); grant.side != 2; grant = next_grant(ahead_)) {
+        apply(ahead_, grant);
+        last_grant_ = grant.cycle;
+    }
+    for (std::size_t i = 0; i < 2; ++i) finish_[i] = ahead_.sides[i].end;
 }
 
 }  // namespace wagesim::rtl

@@ -35,6 +35,7 @@ private:
     struct Side {
         std::int64_t start = 0, bursts = 0;
         std::int64_t next = 0;   ///< the burst that wants the bus
+        std::size_t slot = 0;    ///< of `done`, that it takes
         std::int64_t extra = 0;  ///< its random delay
         std::int64_t end = 0;    ///< of the burst before
         std::vector<std::int64_t>
@@ -57,6 +58,8 @@ private:
 
     const std::int64_t burst_cycles_, latency_, outstanding_;
     State state_;  // all grants before settled_
+    State ahead_;  // all grants, if nobody begins another command
+    std::int64_t last_grant_ = 0;
     std::int64_t settled_ = 0;
     std::array<std::int64_t, 2> finish_{};
     OnGrant on_grant_;
