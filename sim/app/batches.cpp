@@ -10,8 +10,8 @@
 
 namespace wagesim::app {
 
-Batches::Batches(trace::Dataset data, std::int64_t batch, std::uint32_t seed)
-    : data_(std::move(data)), batch_(batch), seed_(seed) {
+Batches::Batches(trace::Dataset data, ImageFit fit, std::int64_t batch, std::uint32_t seed)
+    : data_(std::move(data)), fit_(std::move(fit)), batch_(batch), seed_(seed) {
     if (data_.count < batch)
         throw InputError("--batch " + std::to_string(batch) + ": expected at most the " +
                          std::to_string(data_.count) + " training images");
@@ -20,12 +20,11 @@ Batches::Batches(trace::Dataset data, std::int64_t batch, std::uint32_t seed)
 Batch Batches::at(std::int64_t step) {
     if (const std::int64_t epoch = step / steps_per_epoch(); epoch != epoch_) shuffle(epoch);
     const std::int64_t first = step % steps_per_epoch() * batch_;
-    const std::int64_t size = data_.rows * data_.columns;
     Batch batch;
     for (std::int64_t i = first; i < first + batch_; ++i) {
         const std::int64_t image = order_[static_cast<std::size_t>(i)];
-        const auto pixels = data_.images.begin() + image * size;
-        batch.pixels.insert(batch.pixels.end(), pixels, pixels + size);
+        const std::vector<std::uint8_t> pixels = fit_(data_, image, 1);
+        batch.pixels.insert(batch.pixels.end(), pixels.begin(), pixels.end());
         batch.labels.push_back(data_.labels[static_cast<std::size_t>(image)]);
     }
     return batch;

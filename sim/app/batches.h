@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "image_fit.h"
 #include "wagesim/trace/idx.h"
 
 namespace wagesim::app {
 
 struct Batch {
-    std::vector<std::uint8_t> pixels;  ///< N, H, W
+    std::vector<std::uint8_t> pixels;  ///< N, C, H, W
     std::vector<std::uint8_t> labels;
 };
 
@@ -18,7 +19,7 @@ struct Batch {
 class Batches {
 public:
     /// Throws InputError where the images fill no batch.
-    Batches(trace::Dataset data, std::int64_t batch, std::uint32_t seed);
+    Batches(trace::Dataset data, ImageFit fit, std::int64_t batch, std::uint32_t seed);
 
     std::int64_t steps_per_epoch() const { return data_.count / batch_; }
     /// Of the run, from 0 on.
@@ -28,6 +29,7 @@ private:
     void shuffle(std::int64_t epoch);
 
     const trace::Dataset data_;
+    const ImageFit fit_;
     const std::int64_t batch_;
     const std::uint32_t seed_;
     std::int64_t epoch_ = -1;  // whose order this is

@@ -17,6 +17,7 @@
 #include "check/judge.h"
 #include "compile/compile.h"
 #include "golden/model.h"
+#include "image_fit.h"
 #include "parameters.h"
 #include "progress.h"
 #include "report/document.h"
@@ -101,13 +102,7 @@ public:
         check_against(datapath_, network_, options.datapath);
         data_ = trace::read_idx(options.data, options.trains ? "train" : "t10k", 0,
                                 options.trains ? -1 : options.count);
-        const Shape& input = network_.input;
-        if (input.c != 1 || input.h != data_.rows || input.w != data_.columns)
-            throw InputError(options.network + ": input.shape is [" + std::to_string(input.c) +
-                             ", " + std::to_string(input.h) + ", " + std::to_string(input.w) +
-                             "], but the images in " + options.data + " are [1, " +
-                             std::to_string(data_.rows) + ", " + std::to_string(data_.columns) +
-                             "]");
+        fit_.emplace(network_.input, data_, options.network, options.data);
         if (!options.out.empty()) directory_.emplace(options.out);
         if (!options.wave.empty()) {
             const trace::WaveWriter::Options shown{options.wave_from, options.wave_to,
@@ -250,7 +245,7 @@ private:
     void train(check::Judge& judge, report::Recorder& recorder, Progress& progress) {
         const Schedule schedule({options_.lr}, {}, options_.steps, 0);
         const int dr = dr_log2(options_.dr);
-        Batches batches(data_, batch_, options_.seed);
+        Batches batches(data_, *fit_, batch_, options_.seed);
         Trainer::Options how;
         how.golden = precision();
         how.steps = options_.steps;
@@ -274,9 +269,7 @@ private:
     /// Images first .. first + size through the machine; returns how many it classified rightly.
     std::int64_t run_batch(std::int64_t first, std::int64_t size, golden::Model* golden,
                            check::Judge& judge, report::Recorder& recorder) {
-        const std::int64_t per_image = network_.input.size();
-        const std::vector<std::uint8_t> pixels(data_.images.begin() + first * per_image,
-                                               data_.images.begin() + (first + size) * per_image);
+        const std::vector<std::uint8_t> pixels = (*fit_)(data_, first, size);
         if (golden != nullptr) golden->begin(pixels, size);
         const Program& program = session_->begin_batch(size);
         judge.begin_batch(session_->expected());
@@ -342,6 +335,7 @@ private:
     BatchNorm batch_norm_;
     std::optional<rtl::Injection> injection_;
     trace::Dataset data_;
+    std::optional<ImageFit> fit_;
     std::int64_t batch_ = 0;
     std::optional<trace::PendingDirectory> directory_;
     std::optional<trace::WaveWriter> wave_;

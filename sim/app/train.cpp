@@ -17,6 +17,7 @@
 
 #include "accuracy.h"
 #include "check/judge.h"
+#include "image_fit.h"
 #include "parameters.h"
 #include "report/document.h"
 #include "schedule.h"
@@ -95,14 +96,8 @@ public:
 
         trace::Dataset images = trace::read_idx(options.data, "train");
         test_ = trace::read_idx(options.data, "t10k", 0, options.test_count);
-        const Shape& input = network_.input;
-        if (input.c != 1 || input.h != images.rows || input.w != images.columns)
-            throw InputError(options.network + ": input.shape is [" + std::to_string(input.c) +
-                             ", " + std::to_string(input.h) + ", " + std::to_string(input.w) +
-                             "], but the images in " + options.data + " are [1, " +
-                             std::to_string(images.rows) + ", " + std::to_string(images.columns) +
-                             "]");
-        batches_.emplace(std::move(images), options.batch, options.seed);
+        fit_.emplace(network_.input, images, options.network, options.data);
+        batches_.emplace(std::move(images), *fit_, options.batch, options.seed);
         per_epoch_ = batches_->steps_per_epoch();
         steps_ = options.steps > 0 ? options.steps : options.epochs * per_epoch_;
         schedule_.emplace(options.lr, options.lr_at, steps_,
@@ -307,14 +302,11 @@ private:
         Session inference(network_, datapath_, compile::BatchNorm::running, parameters_,
                           session_->machine());
         NoProbe nobody;
-        const std::int64_t size = network_.input.size();
         std::int64_t right = 0;
         for (std::int64_t first = 0; first < test_.count; first += options_.batch) {
             const std::int64_t count = std::min(options_.batch, test_.count - first);
             inference.begin_batch(count);
-            inference.run({test_.images.begin() + first * size,
-                           test_.images.begin() + (first + count) * size},
-                          nobody);
+            inference.run((*fit_)(test_, first, count), nobody);
             const auto output = inference.output();
             right += classified_rightly(output.codes, output.shape, test_.labels, first);
         }
@@ -445,6 +437,7 @@ private:
     Parameters state_;       // before step_
     Parameters parameters_;  // of the last evaluation
     trace::Dataset test_;
+    std::optional<ImageFit> fit_;
     std::optional<Batches> batches_;
     std::int64_t per_epoch_ = 0, steps_ = 0, step_ = 0;
     std::optional<Schedule> schedule_;

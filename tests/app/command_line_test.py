@@ -164,8 +164,8 @@ class BadNetworks(Case):
         self.bad(lambda n: n["layers"][0].update(stride=-1), "stride", "-1")
         self.bad(lambda n: n["layers"].clear(), "layers")
 
-    def test_an_input_that_the_images_do_not_have(self):
-        self.bad(lambda n: n["input"].update(shape=[3, 32, 32]), "[3, 32, 32]", "[1, 28, 28]")
+    def test_an_input_smaller_than_the_images(self):
+        self.bad(lambda n: n["input"].update(shape=[3, 32, 27]), "[3, 32, 27]", "28 x 28")
 
     def test_files_that_are_no_network(self):
         for content, fragment in (("{", "not valid JSON"), ("", "not valid JSON"), ("[]", "a network file"),

@@ -23,11 +23,48 @@ trace::Dataset ten_images() {
     return data;
 }
 
+Batches batches_of(std::int64_t batch) {
+    trace::Dataset images = ten_images();
+    const ImageFit fit({1, 1, 1, 1}, images, "network", "data");
+    return {std::move(images), fit, batch, 1};
+}
+
 using Pixels = std::vector<std::uint8_t>;
+
+TEST(ImageFit, MakesSquaresOfPixelsWithABorderInEveryChannel) {
+    trace::Dataset images;
+    images.count = 2;
+    images.rows = 1;
+    images.columns = 2;
+    images.images = {9, 9, 5, 6};
+    const ImageFit fit({1, 2, 3, 5}, images, "network", "data");
+    const Pixels channel{5, 5, 6, 6, 0,  //
+                         5, 5, 6, 6, 0,  //
+                         0, 0, 0, 0, 0};
+    Pixels both = channel;
+    both.insert(both.end(), channel.begin(), channel.end());
+    EXPECT_EQ(fit(images, 1, 1), both);
+    EXPECT_EQ(ImageFit({1, 1, 3, 3}, images, "network", "data")(images, 1, 1),
+              (Pixels{0, 0, 0, 5, 6, 0, 0, 0, 0}));
+}
+
+TEST(ImageFit, RefusesAnInputSmallerThanTheImages) {
+    trace::Dataset images;
+    images.count = 1;
+    images.rows = images.columns = 28;
+    try {
+        ImageFit({1, 1, 32, 27}, images, "net.json", "data");
+        FAIL() << "taken";
+    } catch (const InputError& error) {
+        EXPECT_STREQ(error.what(),
+                     "net.json: input.shape is [1, 32, 27], but the images in data are 28 x 28; "
+                     "expected at least their height and width");
+    }
+}
 
 // The orders by a few lines of Python, from docs/training.md.
 TEST(Batches, ShuffleEachEpochBySeedAndDropTheRemainder) {
-    Batches batches(ten_images(), 3, 1);
+    Batches batches = batches_of(3);
     EXPECT_EQ(batches.steps_per_epoch(), 3);
     const std::vector<Pixels> expected{{2, 0, 4, 3, 6, 7, 9, 1, 5, 8},
                                        {5, 4, 1, 8, 6, 0, 7, 9, 2, 3}};
@@ -39,9 +76,7 @@ TEST(Batches, ShuffleEachEpochBySeedAndDropTheRemainder) {
     }
 }
 
-TEST(Batches, RefuseMoreImagesThanThereAre) {
-    EXPECT_THROW(Batches(ten_images(), 11, 1), InputError);
-}
+TEST(Batches, RefuseMoreImagesThanThereAre) { EXPECT_THROW(batches_of(11), InputError); }
 
 TEST(Schedule, FallsWhereTheRecipeSays) {
     const Schedule two({}, {}, 1000, 2), five({}, {}, 1000, 5);

@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <systemc>
+#include <utility>
 #include <vector>
 
 #include "batches.h"
@@ -48,7 +49,9 @@ int sc_main(int argc, char** argv) {
     const Network network = read_network(WAGESIM_NETWORKS_DIR "/convnet.json");
     const Datapath datapath = preset("int8");
     const app::Parameters state = app::initial_state(network, datapath, 1, "");
-    app::Batches batches(trace::read_idx(data, "train"), images, 1);
+    trace::Dataset pixels = trace::read_idx(data, "train");
+    const app::ImageFit fit(network.input, pixels, network.name, data);
+    app::Batches batches(std::move(pixels), fit, images, 1);
     app::TrainingSession session(network, datapath, images, {});
 
     app::Trainer::Options how;
