@@ -5,6 +5,7 @@
 #include <string>
 
 #include "array/multiplier.h"
+#include "array/operand_kernels.h"
 #include "vector/bit_plane.h"
 #include "vector/tile_view.h"
 
@@ -47,15 +48,13 @@ void OperandFeeder::read(const Run& run, std::int64_t n, std::int32_t ih, std::i
     const std::int64_t stride = gemm_.stride_x * gemm_.stride_w;
     const std::uint8_t* from =
         activations_.read_runs(address, std::int64_t{run.length} * gemm_.bytes, stride, pixels);
-    for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length) {
-        if (gemm_.bytes == 1) {
-            for (std::int32_t i = 0; i < run.length; ++i)
-                operands[i] = static_cast<std::int8_t>(from[i]);
-        } else {
-            for (std::int32_t i = 0; i < run.length; ++i)
-                operands[i] = static_cast<std::int16_t>(from[2 * i] | (from[2 * i + 1] << 8));
-        }
+    if (gemm_.bytes == 1) {
+        widen_codes(from, stride, pixels, run.length, operands, length);
+        return;
     }
+    for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length)
+        for (std::int32_t i = 0; i < run.length; ++i)
+            operands[i] = static_cast<std::int16_t>(from[2 * i] | (from[2 * i + 1] << 8));
 }
 
 void OperandFeeder::apply_flags(const Run& run, std::int64_t n, std::int32_t ih, std::int32_t iw,
@@ -68,6 +67,10 @@ void OperandFeeder::apply_flags(const Run& run, std::int64_t n, std::int32_t ih,
     const std::int64_t stride = gemm_.stride_x * plane.stride_w;
     const std::uint8_t* from =
         flags_->read_runs(address, (first % 8 + run.length + 7) / 8, stride, pixels);
+    if (first % 8 == 0) {
+        shift_by_bits(from, stride, pixels, run.length, operands, length);
+        return;
+    }
     flag_values_.resize(static_cast<std::size_t>(run.length));
     for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length) {
         unpack(from, first % 8, run.length, 1, flag_values_.data());

@@ -17,7 +17,7 @@ OperandRows::OperandRows(const Command& command, Memories& memories)
       first_w_(box_.w0 / box_.step_w),
       feeder_(gemm_, gemm_.turned ? gemm_.m0 : gemm_.k0, gemm_.turned ? gemm_.m : gemm_.k,
               memories),
-      rows_(static_cast<std::size_t>((gemm_.turned ? count_ : box_.w) * length_)) {
+      rows_(static_cast<std::size_t>((gemm_.turned ? 1 : box_.w) * length_)) {
     if (gemm_.turned) read_columns();
 }
 
@@ -29,26 +29,38 @@ void OperandRows::read_columns() {
     w_ = gemm_.k0 % box_.w;
     h_ = gemm_.k0 / box_.w % box_.h;
     n_ = gemm_.k0 / box_.w / box_.h;
-    std::vector<std::int16_t> pixels(static_cast<std::size_t>(std::int64_t{gemm_.k} * gemm_.m));
+    std::vector<std::int16_t> pixels(static_cast<std::size_t>(length_ * count_));
     for (std::int32_t k = 0; k < gemm_.k;) {
         const std::int32_t count = std::min(box_.w - w_, gemm_.k - k);
-        fetch_pixels(count, pixels.data() + std::int64_t{k} * gemm_.m, gemm_.m);
+        fetch_pixels(count, pixels.data() + k * count_, count_);
         k += count;
     }
-    for (std::int32_t m = 0; m < gemm_.m; ++m)
-        for (std::int32_t k = 0; k < gemm_.k; ++k)
-            rows_[static_cast<std::size_t>(m * length_ + k)] =
-                pixels[static_cast<std::size_t>(std::int64_t{k} * gemm_.m + m)];
+    pairs_.resize(pixels.size());
+    std::int16_t* pair = pairs_.data();
+    for (std::int64_t k = 0; k < length_; k += 2) {
+        const std::int16_t* const even = pixels.data() + k * count_;
+        const std::int16_t* const odd = even + count_;
+        for (std::int64_t row = 0; row < count_; ++row) {
+            *pair++ = even[row];
+            *pair++ = odd[row];
+        }
+    }
 }
 
 const std::int16_t* OperandRows::next() {
-    if (gemm_.turned) return rows_.data() + next_row_++ * length_;
-    fetch_pixels(1, rows_.data(), length_);
+    if (!gemm_.turned) {
+        fetch_pixels(1, rows_.data(), length_);
+        return rows_.data();
+    }
+    for (std::int64_t k = 0; k < length_; ++k)
+        rows_[static_cast<std::size_t>(k)] =
+            pairs_[static_cast<std::size_t>((k / 2 * count_ + next_row_) * 2 + k % 2)];
+    ++next_row_;
     return rows_.data();
 }
 
 OperandBlock OperandRows::next_block() {
-    if (gemm_.turned) return {rows_.data(), count_, length_};
+    if (gemm_.turned) return {pairs_.data(), count_, 2, 2 * count_};
     const std::int32_t pixels = box_.w - w_;
     fetch_pixels(pixels, rows_.data(), length_);
     return {rows_.data(), pixels, length_};

@@ -34,7 +34,8 @@ private:
     const std::int32_t first_h_, first_w_;  // of the box, in its steps
     OperandFeeder feeder_;
     std::int32_t n_ = 0, h_ = 0, w_ = 0;  // the next pixel, within the box
-    std::vector<std::int16_t> rows_;      // of a row of pixels; turned: all
+    std::vector<std::int16_t> rows_;      // of a row of pixels; turned: one, as next() shows it
+    std::vector<std::int16_t> pairs_;     // turned: [pair of pixels][row][2]
     std::int64_t next_row_ = 0;           // turned
 };
 

@@ -15,21 +15,20 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#ifndef WAGESIM_SUM_EACH_PRODUCT
-#define WAGESIM_SUM_EACH_PRODUCT
+#ifndef WAGESIM_ADD_EACH_PRODUCT
+#define WAGESIM_ADD_EACH_PRODUCT
 namespace wagesim::rtl {
 namespace {
 
 template <class Sum>
-void sum_each_product(const OperandBlock& block, const std::int16_t* weights, int pairs, Sum* sums,
-                      int lanes) {
-    const std::int16_t* operands = block.operands;
-    for (std::int64_t r = 0; r < block.rows; ++r, operands += block.length, sums += lanes) {
-        for (int c = 0; c < pe_lanes; ++c) sums[c] = 0;
-        for (int j = 0; j < 2 * pairs; ++j)
+void add_each_product(const OperandBlock& block, const std::int16_t* weights, int pairs, Sum* sums,
+                      std::int64_t lanes) {
+    for (std::int64_t r = 0; r < block.rows; ++r, sums += lanes)
+        for (int j = 0; j < 2 * pairs; ++j) {
+            const Sum operand = block.operands[r * block.length + j / 2 * block.distance + j % 2];
             for (int c = 0; c < pe_lanes; ++c)
-                sums[c] += Sum{operands[j]} * weights[(j / 2 * pe_lanes + c) * 2 + j % 2];
-    }
+                sums[c] += operand * weights[(j / 2 * pe_lanes + c) * 2 + j % 2];
+        }
 }
 
 }  // namespace
@@ -71,56 +70,65 @@ void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int
 }
 
 #if HWY_TARGET == HWY_SCALAR
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums, int lanes) {
-    sum_each_product(block, weights, pairs, sums, lanes);
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, std::int64_t lanes) {
+    add_each_product(block, weights, pairs, sums, lanes);
 }
 #else
 /// `rows` of them, 1 or 4, which share the weights that are loaded.
 template <int rows>
-void sum_products_of(const std::int16_t* operands, std::int64_t length, const std::int16_t* weights,
-                     int pairs, std::int32_t* sums, int lanes) {
-    const hn::CappedTag<std::int32_t, pe_lanes> d;
+void add_products_of(const std::int16_t* operands, const OperandBlock& block,
+                     const std::int16_t* weights, int pairs, std::int32_t* sums,
+                     std::int64_t lanes) {
+    const hn::CappedTag<std::int32_t, pe_lanes / 2> d;
     const hn::Repartition<std::int16_t, decltype(d)> d16;
     const int step = static_cast<int>(hn::Lanes(d));
-    for (int c = 0; c < pe_lanes; c += step) {
-        auto sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-        auto other0 = hn::Zero(d), other1 = other0, other2 = other0, other3 = other0;
-        for (int j = 0; j < pairs; ++j) {
-            const auto two = hn::LoadU(d16, weights + (j * pe_lanes + c) * 2);
-            const auto add = [&](int row, auto& sum, auto& other) {
-                std::int32_t pair = 0;
-                std::memcpy(&pair, operands + row * length + 2 * j, sizeof pair);
-                sum = hn::ReorderWidenMulAccumulate(d, hn::BitCast(d16, hn::Set(d, pair)), two, sum,
-                                                    other);
-            };
-            add(0, sum0, other0);
-            if constexpr (rows == 1) continue;
-            add(1, sum1, other1);
-            add(2, sum2, other2);
-            add(3, sum3, other3);
+    const auto add = [&](int row, int j, auto left, auto right, auto& sum_left, auto& sum_right) {
+        std::int32_t both = 0;
+        std::memcpy(&both, operands + row * block.length + j * block.distance, sizeof both);
+        const auto pair = hn::BitCast(d16, hn::Set(d, both));
+        auto other = hn::Zero(d);  // stays so on the targets that are compiled
+        sum_left = hn::ReorderWidenMulAccumulate(d, pair, left, sum_left, other);
+        sum_right = hn::ReorderWidenMulAccumulate(d, pair, right, sum_right, other);
+    };
+    for (int c = 0; c < pe_lanes; c += 2 * step) {
+        std::int32_t* const at = sums + c;
+        auto left0 = hn::LoadU(d, at), right0 = hn::LoadU(d, at + step);
+        auto left1 = left0, right1 = right0, left2 = left0, right2 = right0;
+        auto left3 = left0, right3 = right0;
+        if constexpr (rows == 4) {
+            left1 = hn::LoadU(d, at + lanes), right1 = hn::LoadU(d, at + lanes + step);
+            left2 = hn::LoadU(d, at + 2 * lanes), right2 = hn::LoadU(d, at + 2 * lanes + step);
+            left3 = hn::LoadU(d, at + 3 * lanes), right3 = hn::LoadU(d, at + 3 * lanes + step);
         }
-        const auto store = [&](int row, auto sum, auto other) {
-            hn::StoreU(hn::RearrangeToOddPlusEven(sum, other), d, sums + row * lanes + c);
-        };
-        store(0, sum0, other0);
-        if constexpr (rows == 1) continue;
-        store(1, sum1, other1);
-        store(2, sum2, other2);
-        store(3, sum3, other3);
+        for (int j = 0; j < pairs; ++j) {
+            const std::int16_t* const weight = weights + (j * pe_lanes + c) * 2;
+            const auto left = hn::LoadU(d16, weight), right = hn::LoadU(d16, weight + 2 * step);
+            add(0, j, left, right, left0, right0);
+            if constexpr (rows == 1) continue;
+            add(1, j, left, right, left1, right1);
+            add(2, j, left, right, left2, right2);
+            add(3, j, left, right, left3, right3);
+        }
+        hn::StoreU(left0, d, at), hn::StoreU(right0, d, at + step);
+        if constexpr (rows == 4) {
+            hn::StoreU(left1, d, at + lanes), hn::StoreU(right1, d, at + lanes + step);
+            hn::StoreU(left2, d, at + 2 * lanes), hn::StoreU(right2, d, at + 2 * lanes + step);
+            hn::StoreU(left3, d, at + 3 * lanes), hn::StoreU(right3, d, at + 3 * lanes + step);
+        }
     }
 }
 
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums, int lanes) {
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, std::int64_t lanes) {
     const std::int16_t* operands = block.operands;
     std::int64_t r = 0;
     for (; r + 4 <= block.rows; r += 4)
-        sum_products_of<4>(operands + r * block.length, block.length, weights, pairs,
-                           sums + r * lanes, lanes);
+        add_products_of<4>(operands + r * block.length, block, weights, pairs, sums + r * lanes,
+                           lanes);
     for (; r < block.rows; ++r)
-        sum_products_of<1>(operands + r * block.length, block.length, weights, pairs,
-                           sums + r * lanes, lanes);
+        add_products_of<1>(operands + r * block.length, block, weights, pairs, sums + r * lanes,
+                           lanes);
 }
 #endif
 
@@ -151,14 +159,14 @@ void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const st
                 std::int64_t{operands[r * operand_stride + c]} * weights[r * lanes + c];
 }
 
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums, int lanes) {
-    WAGESIM_BEST(sum_products)(block, weights, pairs, sums, lanes);
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, std::int64_t lanes) {
+    WAGESIM_BEST(add_products)(block, weights, pairs, sums, lanes);
 }
 
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int64_t* sums, int lanes) {
-    sum_each_product(block, weights, pairs, sums, lanes);
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int64_t* sums, std::int64_t lanes) {
+    add_each_product(block, weights, pairs, sums, lanes);
 }
 
 void step_os(const std::int32_t* operands, const std::int32_t* weights, std::int64_t* sums,

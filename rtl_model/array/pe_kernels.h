@@ -18,18 +18,18 @@ void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const st
 void step_ws(const std::int32_t* operands, std::int64_t operand_stride, const std::int32_t* weights,
              std::int64_t* sums, int lanes, int rows);
 
-/// Rows of `2 * pairs` operands, each `length` behind the other.
+/// Rows of operands in pairs: operands 2 j and 2 j + 1 of row r at [r * length + j * distance].
 struct OperandBlock {
     const std::int16_t* operands = nullptr;
-    std::int64_t rows = 0, length = 0;
+    std::int64_t rows = 0, length = 0, distance = 2;
 };
 
-/// The exact sums of products of `pe_lanes` columns, row by row: sums[r * lanes + c] = sum over
-/// j < pairs and i < 2 of operands[r * length + 2 j + i] * weights[(j * pe_lanes + c) * 2 + i].
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int32_t* sums, int lanes);
-void sum_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
-                  std::int64_t* sums, int lanes);
+/// Adds exact sums of products to `pe_lanes` columns, row by row: to sums[r * lanes + c] the sum
+/// over j < pairs and i < 2 of operand 2 j + i of row r times weights[(j * pe_lanes + c) * 2 + i].
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int32_t* sums, std::int64_t lanes);
+void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
+                  std::int64_t* sums, std::int64_t lanes);
 
 /// Output-stationary: the accumulators of a row take one product in each of `count` cycles, in
 /// order; weights of cycle i at weights[i * lanes + c]. No sum leaves 64 bits.

@@ -11,7 +11,7 @@ TileProducts::TileProducts(std::int32_t k, std::int32_t columns, const std::int1
     : columns_(columns),
       lanes_(round_up_lanes(columns)),
       pairs_((k + 1) / 2),
-      narrow_(k * largest_product <= std::numeric_limits<std::int32_t>::max()),
+      most_(k * largest_product),
       weights_(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_)) {
     for (std::int32_t c0 = 0; c0 < columns; c0 += pe_lanes)
         for (std::int32_t r = 0; r < k; ++r) {
@@ -26,15 +26,22 @@ template <class Sum>
 void TileProducts::add_sums(std::vector<Sum>& sums, const OperandBlock& block,
                             Accumulators& accumulators, std::int64_t row, bool start,
                             const std::int64_t* bias) {
-    sums.resize(static_cast<std::size_t>(block.rows * lanes_));
+    sums.assign(static_cast<std::size_t>(block.rows * lanes_), 0);
     for (std::int32_t c = 0; c < columns_; c += pe_lanes)
-        sum_products(block, weights_.data() + index(0, c), pairs_, sums.data() + c, lanes_);
+        add_products(block, weights_.data() + index(0, c), pairs_, sums.data() + c, lanes_);
     accumulators.add_rows(row, block.rows, columns_, sums.data(), lanes_, start, bias);
 }
 
 void TileProducts::add_sums(const OperandBlock& block, Accumulators& accumulators, std::int64_t row,
                             bool start, const std::int64_t* bias) {
-    if (narrow_)
+    static_assert(Accumulators::narrow_lanes % pe_lanes == 0);
+    std::int32_t* const sums =
+        accumulators.narrow_rows(row, block.rows, columns_, most_, start, bias);
+    if (sums != nullptr)
+        for (std::int32_t c = 0; c < columns_; c += pe_lanes)
+            add_products(block, weights_.data() + index(0, c), pairs_, sums + c,
+                         accumulators.narrow_distance());
+    else if (most_ <= std::numeric_limits<std::int32_t>::max())
         add_sums(narrow_sums_, block, accumulators, row, start, bias);
     else
         add_sums(sums_, block, accumulators, row, start, bias);

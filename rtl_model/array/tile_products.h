@@ -34,7 +34,7 @@ private:
     }
 
     const std::int32_t columns_, lanes_, pairs_;  // reduction indices two by two
-    const bool narrow_;                           // a sum fits 32 bits
+    const std::int64_t most_;                     // no sum of k products is larger
     std::vector<std::int16_t> weights_;  // blocks of pe_lanes columns, each [pair][column][2]
     std::vector<std::int32_t> narrow_sums_;
     std::vector<std::int64_t> sums_;

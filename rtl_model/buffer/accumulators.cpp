@@ -2,6 +2,7 @@
 #include "buffer/accumulators.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 namespace wagesim::rtl {
@@ -9,9 +10,13 @@ namespace wagesim::rtl {
 Accumulators::Accumulators(std::int64_t rows, std::int64_t columns, int bits, Overflow overflow)
     : rows_(rows),
       columns_(columns),
+      distance_((columns + narrow_lanes - 1) / narrow_lanes * narrow_lanes),
       bits_(bits),
       overflow_(overflow),
       values_(static_cast<std::size_t>(rows * columns)),
+      narrow_(static_cast<std::size_t>(rows * distance_)),
+      most_(static_cast<std::size_t>(rows)),
+      shown_(static_cast<std::size_t>(columns)),
       overflowed_(static_cast<std::size_t>(rows * columns)),
       held_(static_cast<std::size_t>(rows)) {}
 
@@ -37,10 +42,62 @@ void Accumulators::refuse_read(std::int64_t row) const {
                        " is used, but no command started it");
 }
 
+std::int64_t* Accumulators::widen(std::int64_t row) {
+    std::int64_t* const values = values_.data() + row * columns_;
+    if (is_narrow(row)) {
+        std::copy_n(narrow_.data() + row * distance_, columns_, values);
+        most_[static_cast<std::size_t>(row)] = -1;
+    }
+    return values;
+}
+
+bool Accumulators::narrow(std::int64_t row, std::int64_t columns) {
+    if (is_narrow(row)) return true;
+    const std::int64_t* const values = values_.data() + row * columns_;
+    std::int32_t* const to = narrow_.data() + row * distance_;
+    for (std::int64_t c = columns; c < columns_; ++c) {
+        to[c] = static_cast<std::int32_t>(values[c]);
+        if (to[c] != values[c]) return false;
+    }
+    most_[static_cast<std::size_t>(row)] = 0;
+    return true;
+}
+
+std::int32_t* Accumulators::narrow_rows(std::int64_t row, std::int64_t rows, std::int64_t columns,
+                                        std::int64_t most, bool begin, const std::int64_t* bias) {
+    if (watch_ != nullptr || rows < 1) return nullptr;
+    require_row(row, columns);
+    require_row(row + rows - 1, columns);
+    const std::int64_t limit = (std::int64_t{1} << (std::min(bits_, 32) - 1)) - 1 - most;
+    if (!begin) {
+        for (std::int64_t r = row; r < row + rows; ++r) {
+            require_held(r, columns);
+            if (!is_narrow(r) || most_[static_cast<std::size_t>(r)] > limit) return nullptr;
+        }
+        for (std::int64_t r = row; r < row + rows; ++r) most_[static_cast<std::size_t>(r)] += most;
+        return narrow_.data() + row * distance_;
+    }
+    std::int64_t largest = 0;  // of the bias
+    for (std::int64_t c = 0; bias != nullptr && c < columns; ++c)
+        largest = std::max(largest, std::abs(bias[c]));
+    if (largest > limit) return nullptr;
+    for (std::int64_t r = row; r < row + rows; ++r)
+        if (!narrow(r, columns)) return nullptr;
+    for (std::int64_t r = row; r < row + rows; ++r) {
+        std::int32_t* const values = narrow_.data() + r * distance_;
+        for (std::int64_t c = 0; c < columns; ++c)
+            values[c] = bias == nullptr ? 0 : static_cast<std::int32_t>(bias[c]);
+        std::fill_n(overflowed_.data() + r * columns_, columns, std::uint8_t{0});
+        held_[static_cast<std::size_t>(r)] = columns;
+        most_[static_cast<std::size_t>(r)] = largest + most;
+    }
+    return narrow_.data() + row * distance_;
+}
+
 void Accumulators::start(std::int64_t row, std::int64_t columns, const std::int64_t* initial) {
     require_row(row, columns);
     held_[static_cast<std::size_t>(row)] = columns;
-    std::int64_t* values = values_.data() + row * columns_;
+    std::int64_t* values = widen(row);
     std::uint8_t* overflowed = overflowed_.data() + row * columns_;
     if (initial == nullptr) {
         std::fill_n(values, columns, std::int64_t{0});
@@ -58,9 +115,10 @@ void Accumulators::add(std::int64_t row, std::int64_t column, std::int64_t sum) 
     require_held(row, column + 1);
     const auto i = static_cast<std::size_t>(row * columns_ + column);
     if (watch_ != nullptr) watch_->on_read(row * columns_ + column, 1);
-    const std::int64_t exact = values_[i] + sum;
-    values_[i] = fit(exact);
-    overflowed_[i] = static_cast<std::uint8_t>(overflowed_[i] | (values_[i] != exact));
+    std::int64_t& value = widen(row)[column];
+    const std::int64_t exact = value + sum;
+    value = fit(exact);
+    overflowed_[i] = static_cast<std::uint8_t>(overflowed_[i] | (value != exact));
 }
 
 template <class Sum>
@@ -75,7 +133,7 @@ void Accumulators::add_rows(std::int64_t row, std::int64_t rows, std::int64_t co
             require_held(row, columns);
             if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
         }
-        std::int64_t* values = values_.data() + row * columns_;
+        std::int64_t* values = widen(row);
         // An exact sum fits the width if it is in [-2^(bits-1), 2^(bits-1)): one test over the
         // row, because it nearly always does.
         std::uint64_t beyond = 0;
@@ -107,8 +165,9 @@ void Accumulators::load(std::int64_t row, std::int64_t columns, FlaggedSum* sums
 void Accumulators::store(std::int64_t row, std::int64_t columns, const FlaggedSum* sums) {
     require_row(row, columns);
     held_[static_cast<std::size_t>(row)] = columns;
+    std::int64_t* const values = widen(row);
     for (std::int64_t c = 0; c < columns; ++c) {
-        values_[static_cast<std::size_t>(row * columns_ + c)] = sums[c].value;
+        values[c] = sums[c].value;
         overflowed_[static_cast<std::size_t>(row * columns_ + c)] = sums[c].overflowed ? 1 : 0;
     }
     if (watch_ != nullptr) watch_->on_write(row * columns_, columns_);
@@ -117,13 +176,20 @@ void Accumulators::store(std::int64_t row, std::int64_t columns, const FlaggedSu
 std::int64_t Accumulators::value(std::int64_t row, std::int64_t column) const {
     require_held(row, column + 1);
     if (watch_ != nullptr) watch_->on_read(row * columns_ + column, 1);
-    return values_[static_cast<std::size_t>(row * columns_ + column)];
+    return is_narrow(row) ? narrow_[static_cast<std::size_t>(row * distance_ + column)]
+                          : values_[static_cast<std::size_t>(row * columns_ + column)];
+}
+
+const std::int64_t* Accumulators::raw_row(std::int64_t row) const {
+    if (!is_narrow(row)) return values_.data() + row * columns_;
+    std::copy_n(narrow_.data() + row * distance_, columns_, shown_.data());
+    return shown_.data();
 }
 
 const std::int64_t* Accumulators::read_row(std::int64_t row, std::int64_t columns) const {
     require_held(row, columns);
     if (watch_ != nullptr) watch_->on_read(row * columns_, columns);
-    return values_.data() + row * columns_;
+    return raw_row(row);
 }
 
 bool Accumulators::overflowed(std::int64_t row, std::int64_t column) const {
@@ -141,7 +207,7 @@ bool Accumulators::flip(std::int64_t address, int bit) {
     const int place = static_cast<int>(address % bytes_per_element) * 8 + (bit & 7);
     if (address < 0 || element >= rows_ * columns_ || place >= bits_) return false;
     if (element % columns_ >= held_[static_cast<std::size_t>(element / columns_)]) return false;
-    auto& value = values_[static_cast<std::size_t>(element)];
+    std::int64_t& value = widen(element / columns_)[element % columns_];
     const auto flipped = static_cast<std::uint64_t>(value) ^ (std::uint64_t{1} << place);
     const int unused = 64 - bits_;
     value = static_cast<std::int64_t>(flipped << unused) >> unused;

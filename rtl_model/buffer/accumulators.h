@@ -18,7 +18,7 @@ struct FlaggedSum {
 
 /// `rows` x `columns` sums of `bits` bits. Every addition wraps or saturates at that width
 /// (docs/datapath.md, accumulation); an element whose addition did so stays marked until it is
-/// started again.
+/// started again. A row whose sums are sure to fit is kept in 32 bits an element.
 class Accumulators {
 public:
     Accumulators(std::int64_t rows, std::int64_t columns, int bits, Overflow overflow);
@@ -44,6 +44,16 @@ public:
     void add_rows(std::int64_t row, std::int64_t rows, std::int64_t columns, const Sum* sums,
                   std::int64_t distance, bool start, const std::int64_t* bias);
 
+    /// The elements of `rows` rows, for additions that need no look at the result: none can leave
+    /// 32 bits or the accumulators' width, because each adds `most` at most, in magnitude. The rows
+    /// are started first if `start`; each is `narrow_distance()` behind the one before, and whole
+    /// `narrow_lanes` of columns may be written, unheld ones with what they hold. Null where that
+    /// is not sure, or the memory is watched: then add_rows().
+    std::int32_t* narrow_rows(std::int64_t row, std::int64_t rows, std::int64_t columns,
+                              std::int64_t most, bool start, const std::int64_t* bias);
+    static constexpr std::int64_t narrow_lanes = 16;
+    std::int64_t narrow_distance() const { return distance_; }
+
     /// Sums that are made elsewhere, and come back: what a row's first value is, reading its first
     /// `columns` sums, and writing them (its others hold nothing then).
     FlaggedSum first_value(std::int64_t initial) const {
@@ -54,7 +64,7 @@ public:
 
     /// The sum, sign-extended. Throws MachineError naming row and column if it was never started.
     std::int64_t value(std::int64_t row, std::int64_t column) const;
-    /// The row's first `columns` sums, until the next change.
+    /// The row's first `columns` sums, until the next call.
     const std::int64_t* read_row(std::int64_t row, std::int64_t columns) const;
     /// An addition since its start wrapped or saturated.
     bool overflowed(std::int64_t row, std::int64_t column) const;
@@ -63,7 +73,7 @@ public:
     }
 
     /// What the row's cells hold, started or not.
-    const std::int64_t* raw_row(std::int64_t row) const { return values_.data() + row * columns_; }
+    const std::int64_t* raw_row(std::int64_t row) const;
 
     void forget();
     /// Address as in Injection. False where the element, or that bit of it, holds no data.
@@ -82,15 +92,23 @@ private:
         require_row(row, columns);
         if (columns > held_[static_cast<std::size_t>(row)]) refuse_read(row);
     }
+    bool is_narrow(std::int64_t row) const { return most_[static_cast<std::size_t>(row)] >= 0; }
+    /// The row's elements in 64 bits, and as such from here on.
+    std::int64_t* widen(std::int64_t row);
+    /// Back to 32; false: an element behind the first `columns` does not fit.
+    bool narrow(std::int64_t row, std::int64_t columns);
     [[noreturn]] void refuse_row(std::int64_t row, std::int64_t columns) const;
     [[noreturn]] void refuse_read(std::int64_t row) const;
 
-    std::int64_t rows_, columns_;
+    std::int64_t rows_, columns_, distance_;
     int bits_;
     Overflow overflow_;
-    std::vector<std::int64_t> values_;
-    std::vector<std::uint8_t> overflowed_;  // one byte an element, 0 or 1
-    std::vector<std::int64_t> held_;        // per row: its first so many columns hold data
+    std::vector<std::int64_t> values_;         // of rows that are wide
+    std::vector<std::int32_t> narrow_;         // of the others, `distance_` a row
+    std::vector<std::int64_t> most_;           // no sum of the row is larger; -1: it is wide
+    mutable std::vector<std::int64_t> shown_;  // a narrow row in 64 bits
+    std::vector<std::uint8_t> overflowed_;     // one byte an element, 0 or 1
+    std::vector<std::int64_t> held_;           // per row: its first so many columns hold data
     FlipWatch* watch_ = nullptr;
 };
 

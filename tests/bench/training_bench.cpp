@@ -1,5 +1,6 @@
-// Speed of a training step of the convnet at batch 64: the machine alone, the golden model alone,
-// and both with the judge, one after the other and as `wagesim train` runs them.
+// Speed of a network's training step: the machine alone, the golden model alone, and both with the
+// judge as `wagesim train` runs them. Arguments: data set, network file, images a step, rounds,
+// datapath (int8).
 #include <cblas.h>
 
 #include <algorithm>
@@ -23,9 +24,6 @@ namespace {
 
 using namespace wagesim;
 
-constexpr std::int64_t images = 64;
-constexpr int rounds = 9;
-
 double milliseconds_of(app::Trainer& trainer) {
     const auto begin = std::chrono::steady_clock::now();
     trainer.step();
@@ -45,9 +43,15 @@ const int no_banner = setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 0);
 
 int sc_main(int argc, char** argv) {
     openblas_set_num_threads(1);
-    const std::string data = argc > 1 ? argv[1] : "/usr/share/datasets/fashion-mnist";
-    const Network network = read_network(WAGESIM_NETWORKS_DIR "/convnet.json");
-    const Datapath datapath = preset("int8");
+    if (argc < 5) {
+        std::fprintf(stderr, "usage: %s DATA NETWORK IMAGES ROUNDS [DATAPATH]\n", argv[0]);
+        return 2;
+    }
+    const std::string data = argv[1];
+    const Network network = read_network(argv[2]);
+    const std::int64_t images = std::atoll(argv[3]);
+    const int rounds = std::atoi(argv[4]);
+    const Datapath datapath = read_datapath(argc > 5 ? argv[5] : "int8");
     const app::Parameters state = app::initial_state(network, datapath, 1, "");
     trace::Dataset pixels = trace::read_idx(data, "train");
     const app::ImageFit fit(network.input, pixels, network.name, data);
@@ -79,9 +83,9 @@ int sc_main(int argc, char** argv) {
             auto options = how;
             if (std::string(name) == "machine") options.golden.reset();
             app::Trainer trainer(network, datapath, session, batches, judge, nullptr, options);
-            trainer.start(state, round * 4);
+            trainer.start(state, round * 3);
             trainer.step();  // the golden model is a step ahead from here on
-            for (int i = 0; i < 3; ++i) times[name].push_back(milliseconds_of(trainer));
+            for (int i = 0; i < 2; ++i) times[name].push_back(milliseconds_of(trainer));
             clean = clean && judge.clean();
         }
     if (!clean) {
@@ -89,8 +93,8 @@ int sc_main(int argc, char** argv) {
         return 1;
     }
     const double machine = median(times["machine"]);
-    std::printf("training step of the convnet, %lld images; medians of %d rounds in turn\n",
-                static_cast<long long>(images), rounds);
+    std::printf("training step of %s, images: %lld; medians of %d rounds in turn\n",
+                network.name.c_str(), static_cast<long long>(images), rounds);
     for (const char* name : {"machine", "golden model", "checked"})
         std::printf("  %-22s %8.1f ms  %5.2fx the machine's time%s\n", name, median(times[name]),
                     median(times[name]) / machine,
