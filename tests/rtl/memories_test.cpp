@@ -143,6 +143,69 @@ TEST(AccumulatorsTest, AgreeWithModuloArithmeticForEveryPairOfEightBitSums) {
     EXPECT_EQ(events, 128 * 128);  // half of the pairs of equal sign
 }
 
+TEST(AccumulatorsTest, KeepSumsThatAreSureToFitIn32Bits) {
+    Accumulators sums(3, 2, 8, Overflow::wrap);
+    const std::array<std::int64_t, 2> bias{7, -7};
+    const auto add = [&](std::int32_t sum, bool start) {
+        std::int32_t* const narrow =
+            sums.narrow_rows(1, 2, 2, 60, start, start ? bias.data() : nullptr);
+        if (narrow != nullptr)
+            for (const std::int64_t i : {std::int64_t{0}, sums.narrow_distance()}) {
+                narrow[i] += sum;
+                narrow[i + 1] -= sum;
+            }
+        return narrow != nullptr;
+    };
+    EXPECT_TRUE(add(60, true));    // 67 at most
+    EXPECT_TRUE(add(-60, false));  // 127 at most: 8 bits hold it
+    for (std::int64_t row = 1; row < 3; ++row) {
+        EXPECT_EQ(sums.value(row, 0), 7);
+        EXPECT_EQ(sums.read_row(row, 2)[1], -7);
+    }
+    EXPECT_FALSE(add(1, false));  // 187 at most
+    const std::array<std::int32_t, 2> more{121, 0};
+    sums.add_row(2, 2, more.data(), false, nullptr);
+    EXPECT_EQ(sums.value(2, 0), 128 - 256);
+    EXPECT_TRUE(sums.overflowed(2, 0));
+    EXPECT_EQ(sums.value(2, 1), -7);
+    EXPECT_EQ(sums.value(1, 0), 7);
+    EXPECT_TRUE(add(1, true));  // started again: nothing is known of what was
+    EXPECT_EQ(sums.value(2, 0), 8);
+    EXPECT_FALSE(sums.overflowed(2, 0));
+}
+
+TEST(AccumulatorsTest, DoNotKeepIn32BitsWhatABiasMayPushOut) {
+    Accumulators sums(1, 1, 8, Overflow::full);
+    const std::array<std::int64_t, 1> bias{-100};
+    EXPECT_NE(sums.narrow_rows(0, 1, 1, 27, true, bias.data()), nullptr);
+    EXPECT_EQ(sums.narrow_rows(0, 1, 1, 28, true, bias.data()), nullptr);
+    Accumulators wide(1, 1, 40, Overflow::wrap);
+    EXPECT_NE(wide.narrow_rows(0, 1, 1, INT32_MAX, true, nullptr), nullptr);
+    EXPECT_EQ(wide.narrow_rows(0, 1, 1, 1, false, nullptr), nullptr);
+    EXPECT_EQ(wide.narrow_rows(0, 1, 1, std::int64_t{1} << 31, true, nullptr), nullptr);
+}
+
+TEST(AccumulatorsTest, KeepWideElementsBesideTheColumnsThatAreStarted) {
+    Accumulators sums(1, 2, 40, Overflow::wrap);
+    const std::array<std::int64_t, 2> large{1, std::int64_t{1} << 35};
+    sums.add_row(0, 2, large.data(), true, nullptr);
+    EXPECT_EQ(sums.narrow_rows(0, 1, 1, 1, true, nullptr), nullptr);
+    EXPECT_NE(sums.narrow_rows(0, 1, 2, 1, true, nullptr), nullptr);
+    EXPECT_EQ(sums.value(0, 1), 0);
+}
+
+TEST(AccumulatorsTest, AreReadAndAddedToWholeWhileABitIsWatched) {
+    Accumulators sums(1, 2, 40, Overflow::wrap);
+    *sums.narrow_rows(0, 1, 2, 5, true, nullptr) = 5;
+    EXPECT_TRUE(sums.flip(4, 7));
+    EXPECT_EQ(sums.value(0, 0), 5 - (std::int64_t{1} << 39));
+    EXPECT_EQ(sums.value(0, 1), 0);
+    const Actor actor;
+    FlipWatch watch(actor, 0);
+    sums.watch(&watch);
+    EXPECT_EQ(sums.narrow_rows(0, 1, 2, 5, true, nullptr), nullptr);
+}
+
 TEST(AccumulatorsTest, RefuseWhatNobodyStarted) {
     Accumulators sums(2, 4, 40, Overflow::wrap);
     const std::array<std::int32_t, 4> tile{};
@@ -152,6 +215,8 @@ TEST(AccumulatorsTest, RefuseWhatNobodyStarted) {
     EXPECT_THROW(sums.value(1, 0), MachineError);
     EXPECT_THROW(sums.add_row(1, 2, tile.data(), false, nullptr), MachineError);
     EXPECT_THROW(sums.add_row(2, 2, tile.data(), true, nullptr), MachineError);
+    EXPECT_THROW(sums.narrow_rows(1, 1, 2, 1, false, nullptr), MachineError);
+    EXPECT_THROW(sums.narrow_rows(1, 2, 2, 1, true, nullptr), MachineError);
     sums.forget();
     EXPECT_THROW(sums.value(0, 0), MachineError);
     EXPECT_NE(message_of([&] { sums.value(1, 3); }).find("row 1"), std::string::npos);
