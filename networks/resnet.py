@@ -4,7 +4,8 @@
 ResNet-18, 34, 50 (He et al., arXiv 1512.03385, table 1) with ten classes; `_pre`: their
 pre-activation form (arXiv 1603.05027), a block's batch norm and ReLU before its convolutions and
 the shortcut's convolution after the first ReLU. ResNet-20 is the one for 32 x 32 images (section
-4.2), with 1x1 convolutions as shortcuts where the size changes.
+4.2), with 1x1 convolutions as shortcuts where the size changes; ResNet-8 has one block a stage and
+28 x 28 grey images (`resnet8_post.json`; the pre-activation form is `resnet8.json`).
 """
 import json
 from pathlib import Path
@@ -103,4 +104,5 @@ if __name__ == "__main__":
         resnet("resnet18" + suffix, photo, widths, [2, 2, 2, 2], pre=pre)
         resnet("resnet34" + suffix, photo, widths, [3, 4, 6, 3], pre=pre)
         resnet("resnet50" + suffix, photo, widths, [3, 4, 6, 3], bottleneck=True, pre=pre)
+    resnet("resnet8_post", [1, 28, 28], [16, 32, 64], [1, 1, 1], large=False)
     resnet("resnet20", [3, 32, 32], [16, 32, 64], [3, 3, 3], large=False)

@@ -21,7 +21,7 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
       executors_(make_executors(config_, options, memories_, watch_)),
       dram_("dram", config_, options.stall_seed),
       tokens_("tokens"),
-      scheduler_("scheduler", config_, memories_, watch_, waves_.get()),
+      scheduler_("scheduler", config_, memories_, tokens_, watch_, waves_.get()),
       flip_watch_(memories_.actor, injection_ ? injection_->address : 0) {
     const UnitServices services{config_, memories_.actor, claims_, waves_.get(),
                                 options.stall_seed};
@@ -73,6 +73,13 @@ Machine::~Machine() = default;
 
 std::int64_t Machine::cycle() const { return present_cycle(); }
 
+void Machine::reserve_dram(std::int64_t bytes) {
+    if (bytes > config_.dram_bytes)
+        throw InputError("machine.dram_bytes: the program needs " + std::to_string(bytes) +
+                         " bytes of Dram, but there are " + std::to_string(config_.dram_bytes));
+    dram_.image().reserve(bytes);
+}
+
 void Machine::write_dram(std::int64_t address, const std::uint8_t* data, std::int64_t bytes) {
     memories_.actor = {-1, present_cycle()};
     std::uint8_t* to = dram_.image().write(address, bytes);
@@ -87,25 +94,10 @@ void Machine::read_dram(std::int64_t address, std::uint8_t* data, std::int64_t b
 
 Machine::Totals Machine::run(const Program& program, Probe& probe, const StepRegisters& step) {
     if (failed_) throw MachineError("the machine failed in an earlier run");
-    if (program.dram_bytes > config_.dram_bytes)
-        throw InputError("machine.dram_bytes: the program needs " +
-                         std::to_string(program.dram_bytes) + " bytes of Dram, but there are " +
-                         std::to_string(config_.dram_bytes));
-    tokens_.load(program);
+    reserve_dram(program.dram_bytes);
     memories_.step = step;
 
     Totals totals;
-    for (const Command& command : program.commands) {
-        const PeSlots slots = slots_of(command, config_);
-        totals.macs += slots.macs;
-        totals.padding_slots += slots.padding;
-        for (const Access& access : accesses_of(command, config_)) {
-            auto& bytes = access.is_write ? totals.bytes_written : totals.bytes_read;
-            bytes[static_cast<std::size_t>(access.space)] += access.bytes;
-        }
-    }
-    totals.dram_read_bytes = totals.bytes_read[static_cast<std::size_t>(Space::dram)];
-    totals.dram_write_bytes = totals.bytes_written[static_cast<std::size_t>(Space::dram)];
     totals.dram_read_bursts = -dma_read_->bursts();
     totals.dram_write_bursts = -dma_write_->bursts();
 
@@ -130,6 +122,13 @@ Machine::Totals Machine::run(const Program& program, Probe& probe, const StepReg
     if (!scheduler_.finished()) throw MachineError(deadlock());
 
     totals.cycles = present_cycle() - begin;
+    const Retired& done = scheduler_.done();
+    totals.macs = done.macs;
+    totals.padding_slots = done.padding_slots;
+    totals.bytes_read = done.bytes_read;
+    totals.bytes_written = done.bytes_written;
+    totals.dram_read_bytes = done.bytes_read[static_cast<std::size_t>(Space::dram)];
+    totals.dram_write_bytes = done.bytes_written[static_cast<std::size_t>(Space::dram)];
     totals.pe_operations += pe_operations();
     totals.dram_read_bursts += dma_read_->bursts();
     totals.dram_write_bursts += dma_write_->bursts();
@@ -187,7 +186,7 @@ void Machine::note_first_touch(const Program& program) {
     if (flip_watch_.state() == FlipWatch::State::unread || !first_touch_.empty()) return;
     if (by.command < 0) return;
     first_touch_ = "command " + std::to_string(by.command) + " " +
-                   mnemonic(program.commands[static_cast<std::size_t>(by.command)]);
+                   mnemonic(program.at(static_cast<std::size_t>(by.command)));
 }
 
 std::optional<InjectionFate> Machine::fate() const {

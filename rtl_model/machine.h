@@ -71,6 +71,8 @@ public:
             const MachineOptions& options, const ExecutorFactory& make_executors = compute_units);
     ~Machine() override;
 
+    /// Storage for a program's Dram at once. Throws InputError where the machine has less.
+    void reserve_dram(std::int64_t bytes);
     /// The host's access, outside simulated time. Reading a byte that neither the host nor a
     /// STORE wrote throws MachineError.
     void write_dram(std::int64_t address, const std::uint8_t* data, std::int64_t bytes);

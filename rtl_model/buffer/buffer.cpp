@@ -21,12 +21,13 @@ bool Buffer::flip(std::int64_t address, int bit) {
     return true;
 }
 
-void Buffer::grow(std::int64_t end) {
-    const auto round_up = [](std::int64_t bytes) { return (bytes + 63) / 64 * 64; };
-    const std::int64_t wanted = std::max(end, std::min(2 * size(), capacity_));
-    bytes_.resize(static_cast<std::size_t>(round_up(wanted)));
+void Buffer::reserve(std::int64_t bytes) {
+    if (bytes <= size()) return;
+    bytes_.resize(static_cast<std::size_t>((bytes + 63) / 64 * 64));
     written_.resize(bytes_.size() / 64);
 }
+
+void Buffer::grow(std::int64_t end) { reserve(std::max(end, std::min(2 * size(), capacity_))); }
 
 void Buffer::mark(std::int64_t address, std::int64_t bytes) {
     if (bytes == 0) return;

@@ -47,6 +47,8 @@ public:
         if (watch_ != nullptr) watch_->on_write(address, bytes);
         return bytes_.data() + address;
     }
+    /// Storage for so many bytes at once, and no more.
+    void reserve(std::int64_t bytes);
     /// Nothing is held any more; the next read of a byte needs a write before it.
     void forget();
     /// In range, and every byte written since the last forget().

@@ -6,10 +6,11 @@
 namespace wagesim::rtl {
 
 Scheduler::Scheduler(const sc_core::sc_module_name& name, const MachineConfig& config,
-                     Memories& memories, Watch& watch, Waves* waves)
+                     Memories& memories, TokenFile& tokens, Watch& watch, Waves* waves)
     : sc_module(name),
       issue_cycles_(config.issue_cycles),
       memories_(memories),
+      tokens_(tokens),
       watch_(watch),
       waves_(waves) {
     control.bind(*this);
@@ -20,6 +21,8 @@ Scheduler::Scheduler(const sc_core::sc_module_name& name, const MachineConfig& c
 void Scheduler::load(const Program& program) {
     program_ = &program;
     next_ = 0;
+    done_ = {};
+    tokens_.load(program);
     earliest_ = present_cycle();
     loaded_.notify(sc_core::SC_ZERO_TIME);
 }
@@ -38,14 +41,15 @@ bool Scheduler::advance() {
         next_trigger(loaded_);
         return false;
     }
-    const bool at_end = next_ == program_->commands.size();
+    const bool at_end = next_ == program_->size();
     const std::int64_t now = present_cycle();
     if (!at_end && now < earliest_) {
         show(Waves::State::issue);
         next_trigger(cycles(earliest_ - now));
         return false;
     }
-    const Command* command = at_end ? nullptr : &program_->commands[next_];
+    const Command* command = at_end ? nullptr : &program_->at(next_);
+    if (command != nullptr) tokens_.admit(*command, next_);
     if (at_end || std::holds_alternative<Fence>(command->operands)) {
         if (outstanding_ > 0) {
             show(Waves::State::fence);
@@ -87,6 +91,12 @@ void Scheduler::execute_fence() {
 
 void Scheduler::retired(const Retired& retired) {
     last_progress_ = present_cycle();
+    for (std::size_t space = 0; space < space_count; ++space) {
+        done_.bytes_read[space] += retired.bytes_read[space];
+        done_.bytes_written[space] += retired.bytes_written[space];
+    }
+    done_.macs += retired.macs;
+    done_.padding_slots += retired.padding_slots;
     if (--outstanding_ == 0) idle_.notify(sc_core::SC_ZERO_TIME);
     if (watch_.probe != nullptr) watch_.probe->on_retired(retired);
 }
@@ -101,8 +111,8 @@ void Scheduler::show(Waves::State state) {
 }
 
 std::string Scheduler::waiting() const {
-    if (program_ == nullptr || next_ == program_->commands.size()) return {};
-    const Command& command = program_->commands[next_];
+    if (program_ == nullptr || next_ == program_->size()) return {};
+    const Command& command = program_->at(next_);
     const std::string what =
         "scheduler: command " + std::to_string(next_) + " " + mnemonic(command) + " waits for ";
     if (std::holds_alternative<Fence>(command.operands))

@@ -9,6 +9,7 @@
 #include "buffer/memories.h"
 #include "control/executor.h"
 #include "control/interfaces.h"
+#include "control/token_file.h"
 #include "control/waves.h"
 
 namespace wagesim::rtl {
@@ -22,7 +23,7 @@ public:
     sc_core::sc_export<ControlPort> control{"control"};
 
     Scheduler(const sc_core::sc_module_name& name, const MachineConfig& config, Memories& memories,
-              Watch& watch, Waves* waves);
+              TokenFile& tokens, Watch& watch, Waves* waves);
 
     /// The next sc_start runs this program, which must live until then.
     void load(const Program& program);
@@ -30,6 +31,8 @@ public:
     std::exception_ptr error() const { return error_; }
     /// The last cycle in which a command was issued or done.
     std::int64_t last_progress() const { return last_progress_; }
+    /// Sums over the commands of the program that are done.
+    const Retired& done() const { return done_; }
     /// What it waits for, for the message of a program that cannot end.
     std::string waiting() const;
 
@@ -43,6 +46,7 @@ private:
 
     const std::int64_t issue_cycles_;
     Memories& memories_;
+    TokenFile& tokens_;
     Watch& watch_;
     Waves* const waves_;
 
@@ -51,6 +55,7 @@ private:
     std::int64_t earliest_ = 0;     // cycle of its issue
     std::int64_t outstanding_ = 0;  // issued and not done
     std::int64_t last_progress_ = 0;
+    Retired done_;
     std::exception_ptr error_;
     sc_core::sc_event loaded_{"loaded"}, idle_{"idle"};
 };

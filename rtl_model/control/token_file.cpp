@@ -7,10 +7,27 @@
 
 namespace wagesim::rtl {
 
-namespace {
+void TokenFile::load(const Program& program) {
+    waiters_.assign(program.tokens.size(), nobody);
+    givers_ = waiters_;
+    infos_ = &program.tokens;
+    counts_.clear();
+    for (const TokenInfo& info : program.tokens) counts_.push_back(info.initial);
+}
 
-void become(std::vector<int>& owners, Token token, const Command& command, std::size_t index,
-            const Program& program, const char* role) {
+void TokenFile::admit(const Command& command, std::size_t index) {
+    if (std::holds_alternative<Fence>(command.operands) &&
+        !(command.waits.empty() && command.gives.empty()))
+        throw MachineError("command " + std::to_string(index) + " FENCE has tokens");
+    for (const Token token : command.waits) become(waiters_, token, command, index, "waiting");
+    for (const Token token : command.gives) become(givers_, token, command, index, "giving");
+    if (const auto* gemm = std::get_if<Gemm>(&command.operands))
+        for (const Token token : gemm->gives_at_swap)
+            become(givers_, token, command, index, "giving");
+}
+
+void TokenFile::become(std::vector<int>& owners, Token token, const Command& command,
+                       std::size_t index, const char* role) const {
     const auto where = [&] { return "command " + std::to_string(index) + " " + mnemonic(command); };
     if (token >= owners.size())
         throw MachineError(where() + " names token " + std::to_string(token) +
@@ -18,33 +35,10 @@ void become(std::vector<int>& owners, Token token, const Command& command, std::
     int& owner = owners[token];
     const int unit = static_cast<int>(command.unit);
     if (owner >= 0 && owner != unit)
-        throw MachineError(where() + ": token '" + program.tokens[token].name + "' has two " +
-                           role + " units, " + std::string(to_string(static_cast<Unit>(owner))) +
-                           " and " + std::string(to_string(command.unit)));
+        throw MachineError(where() + ": token '" + (*infos_)[token].name + "' has two " + role +
+                           " units, " + std::string(to_string(static_cast<Unit>(owner))) + " and " +
+                           std::string(to_string(command.unit)));
     owner = unit;
-}
-
-}  // namespace
-
-void TokenFile::load(const Program& program) {
-    waiters_.assign(program.tokens.size(), nobody);
-    std::vector<int> givers(program.tokens.size(), nobody);
-    for (std::size_t i = 0; i < program.commands.size(); ++i) {
-        const Command& command = program.commands[i];
-        if (std::holds_alternative<Fence>(command.operands) &&
-            !(command.waits.empty() && command.gives.empty()))
-            throw MachineError("command " + std::to_string(i) + " FENCE has tokens");
-        for (const Token token : command.waits)
-            become(waiters_, token, command, i, program, "waiting");
-        for (const Token token : command.gives)
-            become(givers, token, command, i, program, "giving");
-        if (const auto* gemm = std::get_if<Gemm>(&command.operands))
-            for (const Token token : gemm->gives_at_swap)
-                become(givers, token, command, i, program, "giving");
-    }
-    infos_ = &program.tokens;
-    counts_.clear();
-    for (const TokenInfo& info : program.tokens) counts_.push_back(info.initial);
 }
 
 const TokenInfo* TokenFile::lacking(const std::vector<Token>& waits) const {

@@ -15,9 +15,11 @@ class TokenFile : public sc_core::sc_module, public TokenPort {
 public:
     explicit TokenFile(const sc_core::sc_module_name& name) : sc_module(name) {}
 
-    /// Every token at its initial count. Throws MachineError if a command names a token that the
-    /// program lacks, or a token has two waiting or two giving units, or a FENCE has one.
+    /// Every token at its initial count.
     void load(const Program& program);
+    /// Before a command is issued. Throws MachineError if it names a token that the program lacks,
+    /// a token has a second waiting or giving unit, or a FENCE has one.
+    void admit(const Command& command, std::size_t index);
 
     const TokenInfo* lacking(const std::vector<Token>& waits) const override;
     void take(const std::vector<Token>& waits) override;
@@ -27,11 +29,14 @@ public:
     }
 
 private:
+    void become(std::vector<int>& owners, Token token, const Command& command, std::size_t index,
+                const char* role) const;
+
     static constexpr int nobody = -1;
 
     const std::vector<TokenInfo>* infos_ = nullptr;
     std::vector<std::int64_t> counts_;
-    std::vector<int> waiters_;  // the unit that waits for each token
+    std::vector<int> waiters_, givers_;  // each token's unit, once a command names it
     std::array<sc_core::sc_event, unit_count> given_;
 };
 

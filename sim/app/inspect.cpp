@@ -99,11 +99,11 @@ int print_program(const std::string& network_file, const std::string& datapath_f
         return 0;
     }
     std::map<std::string, std::int64_t> counts;
-    for (const Command& command : program.commands) ++counts[mnemonic(command)];
+    for (std::size_t i = 0; i < program.size(); ++i) ++counts[mnemonic(program.at(i))];
     std::cout << network.name << ", batch " << batch << ": "
-              << report::grouped(static_cast<std::int64_t>(program.commands.size()))
-              << " commands, " << program.tokens.size() << " tokens, "
-              << report::grouped(program.dram_bytes) << " bytes of Dram\n";
+              << report::grouped(static_cast<std::int64_t>(program.size())) << " commands, "
+              << program.tokens.size() << " tokens, " << report::grouped(program.dram_bytes)
+              << " bytes of Dram\n";
     for (const auto& [name, count] : counts)
         std::cout << "  " << std::left << std::setw(12) << name << std::right << std::setw(10)
                   << report::grouped(count) << "\n";

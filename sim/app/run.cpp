@@ -12,6 +12,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "accuracy.h"
 #include "check/judge.h"
@@ -254,7 +255,7 @@ private:
                                  dr};
         };
         Trainer trainer(network_, datapath_, *training_, batches, judge, &recorder, how);
-        trainer.start(state_, 0);
+        trainer.start(std::exchange(state_, {}), 0);  // its memory is free for the step
         double sum = 0;
         for (std::int64_t step = 0; step < options_.steps; ++step) {
             sum += trainer.step();
@@ -313,9 +314,11 @@ private:
     void write_directory(nlohmann::ordered_json& document, const report::Recorder& recorder,
                          const check::Judge& judge) {
         if (options_.dump != "none" && options_.dump != "all") dump(judge, "tensors.npz");
-        if (training_) write_parameters(directory_->file("state.npz"), network_, state_);
-        write_parameters(directory_->file("weights.npz"), network_,
-                         training_ ? parameters_of(state_) : session_->parameters());
+        if (!state_.empty()) write_parameters(directory_->file("state.npz"), network_, state_);
+        const bool failed = training_ && state_.empty();  // the machine, within a step
+        if (!failed)
+            write_parameters(directory_->file("weights.npz"), network_,
+                             training_ ? parameters_of(state_) : session_->parameters());
         const auto write = [&](const char* name, const std::string& text) {
             trace::write_file_atomically(directory_->file(name), text);
         };

@@ -36,6 +36,7 @@ Session::Session(const Network& network, const Datapath& datapath, compile::Batc
     programs_.emplace(std::pair{batch, true},
                       compile::compile(network, datapath, batch, batch_norm, true));
     machine_ = std::make_shared<rtl::Machine>("machine", datapath_.machine, options);
+    machine_->reserve_dram(programs_.at({batch, true}).dram_bytes);
 }
 
 Session::Session(const Network& network, const Datapath& datapath, compile::BatchNorm batch_norm,

@@ -9,7 +9,9 @@ TrainingSession::TrainingSession(const Network& network, const Datapath& datapat
                                  std::int64_t batch, const rtl::MachineOptions& options)
     : programs_(compile::compile_training(network, datapath, batch)),
       points_(compile::training_points(network, datapath, batch)),
-      machine_(std::make_shared<rtl::Machine>("machine", datapath.machine, options)) {}
+      machine_(std::make_shared<rtl::Machine>("machine", datapath.machine, options)) {
+    machine_->reserve_dram(programs_.step.dram_bytes);
+}
 
 rtl::Machine::Totals TrainingSession::prepare(const Parameters& state, Probe& probe) {
     for (const DramTensor& place : programs_.step.tensors)

@@ -1,12 +1,15 @@
 // The compiler: network + datapath + batch size -> program of tile commands.
 #include "compile/compile.h"
 
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "compile/backward.h"
 #include "compile/lowering.h"
+#include "compile/pass_source.h"
 #include "wagesim/error.h"
 
 namespace wagesim::compile {
@@ -67,53 +70,99 @@ void check_machine(const Job& job) {
             std::to_string(machine.activation_buffer_bytes));
 }
 
-void lower_forward(const Job& job, const TensorPlans& plans, const std::vector<Planned>& passes,
-                   const DramLayout& dram, Emitter& emitter) {
-    for (const Planned& planned : passes) {
-        const bool multiplies = planned.pass.array_layer >= 0;
-        (multiplies ? lower_gemm_pass : lower_vector_pass)(job, plans, dram, planned.pass,
-                                                           planned.tiling, emitter);
+/// All that passes refer to.
+struct Plans {
+    Plans(const Network& a_network, const Datapath& a_datapath, std::int64_t batch,
+          BatchNorm batch_norm, bool trains)
+        : network(a_network),
+          datapath(a_datapath),
+          job{network, datapath, batch, batch_norm, trains} {
+        check_machine(job);
+        tensors.emplace(job);
+        if (trains) training.emplace(job, *tensors);
+        std::vector<bool> stored;
+        passes = plan_passes(job, *tensors, stored);
+        dram.emplace(job, *tensors, stored,
+                     trains ? training->tensors() : std::vector<DramTensor>{});
     }
+
+    const Network network;
+    const Datapath datapath;
+    const Job job;
+    std::optional<TensorPlans> tensors;
+    std::optional<TrainingPlan> training;
+    std::vector<Planned> passes;
+    std::optional<DramLayout> dram;
+};
+
+void add_prologue(const Plans& plans, std::vector<LowerPass>& passes) {
+    passes.emplace_back([&plans](Emitter& emitter) {
+        lower_prologue(plans.job, *plans.tensors, *plans.dram, emitter);
+    });
 }
 
-Program finish(Emitter& emitter, const DramLayout& dram) {
-    Program program = emitter.take();
-    program.tensors = dram.tensors();
-    program.dram_bytes = dram.bytes();
-    check_tokens(program);
+void add_forward(const Plans& plans, std::vector<LowerPass>& passes) {
+    for (const Planned& planned : plans.passes)
+        passes.emplace_back([&plans, &planned](Emitter& emitter) {
+            emitter.begin_phase(Phase::forward);
+            const bool multiplies = planned.pass.array_layer >= 0;
+            (multiplies ? lower_gemm_pass : lower_vector_pass)(
+                plans.job, *plans.tensors, *plans.dram, planned.pass, planned.tiling, emitter);
+        });
+}
+
+Program make_program(const std::shared_ptr<const Plans>& plans, std::vector<LowerPass> passes,
+                     std::size_t most_kept) {
+    Program program;
+    Emitter emitter;
+    TokenCheck tokens;
+    std::vector<std::size_t> lowered;
+    bool keeps = true;
+    std::size_t total = 0;
+    for (const LowerPass& lower : passes) {
+        lower(emitter);
+        std::vector<Command> commands = emitter.take_commands();
+        tokens.check(commands, emitter.tokens());
+        lowered.push_back(commands.size());
+        total += commands.size();
+        keeps = keeps && total <= most_kept;
+        if (keeps)
+            std::move(commands.begin(), commands.end(), std::back_inserter(program.commands));
+        else
+            program.commands = {};
+    }
+    program.tokens = emitter.tokens();
+    if (!keeps)
+        program.source = std::make_shared<PassSource>(std::move(passes), std::move(lowered),
+                                                      std::move(emitter), plans);
+    program.tensors = plans->dram->tensors();
+    program.dram_bytes = plans->dram->bytes();
     return program;
 }
 
 }  // namespace
 
 Program compile(const Network& network, const Datapath& datapath, std::int64_t batch,
-                BatchNorm batch_norm, bool prepare) {
-    const Job job{network, datapath, batch, batch_norm};
-    check_machine(job);
-    const TensorPlans plans(job);
-    std::vector<bool> stored;
-    const std::vector<Planned> passes = plan_passes(job, plans, stored);
-    const DramLayout dram(job, plans, stored, {});
-    Emitter emitter;
-    if (prepare) lower_prologue(job, plans, dram, emitter);
-    lower_forward(job, plans, passes, dram, emitter);
-    return finish(emitter, dram);
+                BatchNorm batch_norm, bool prepare, std::size_t most_kept) {
+    const auto plans = std::make_shared<const Plans>(network, datapath, batch, batch_norm, false);
+    std::vector<LowerPass> passes;
+    if (prepare) add_prologue(*plans, passes);
+    add_forward(*plans, passes);
+    return make_program(plans, std::move(passes), most_kept);
 }
 
 TrainingPrograms compile_training(const Network& network, const Datapath& datapath,
-                                  std::int64_t batch) {
-    const Job job{network, datapath, batch, BatchNorm::batch, true};
-    check_machine(job);
-    const TensorPlans plans(job);
-    const TrainingPlan training(job, plans);
-    std::vector<bool> stored;
-    const std::vector<Planned> passes = plan_passes(job, plans, stored);
-    const DramLayout dram(job, plans, stored, training.tensors());
-    Emitter prepare, step;
-    lower_prologue(job, plans, dram, prepare);
-    lower_forward(job, plans, passes, dram, step);
-    BackwardLowering(job, plans, training, dram, step).lower();
-    return {finish(prepare, dram), finish(step, dram)};
+                                  std::int64_t batch, std::size_t most_kept) {
+    const auto plans =
+        std::make_shared<const Plans>(network, datapath, batch, BatchNorm::batch, true);
+    std::vector<LowerPass> prepare, step;
+    add_prologue(*plans, prepare);
+    add_forward(*plans, step);
+    for (LowerPass& pass :
+         BackwardLowering::passes(plans->job, *plans->tensors, *plans->training, *plans->dram))
+        step.push_back(std::move(pass));
+    return {make_program(plans, std::move(prepare), most_kept),
+            make_program(plans, std::move(step), most_kept)};
 }
 
 }  // namespace wagesim::compile

@@ -30,9 +30,8 @@ void Emitter::give_at_swap(Gemm& gemm, const TokenKind& kind) {
 void Emitter::fence(int layer) { emit(command(Unit::dma_read, layer, 0, Box{}, Fence{})); }
 
 Token Emitter::token(const TokenKind& kind) {
-    const auto [entry, is_new] =
-        tokens_.emplace(kind.name, static_cast<Token>(program_.tokens.size()));
-    if (is_new) program_.tokens.push_back({kind.name, kind.cause, kind.initial});
+    const auto [entry, is_new] = numbers_.emplace(kind.name, static_cast<Token>(tokens_.size()));
+    if (is_new) tokens_.push_back({kind.name, kind.cause, kind.initial});
     return entry->second;
 }
 

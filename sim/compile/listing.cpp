@@ -259,7 +259,7 @@ void put_tokens(std::ostringstream& text, const char* word, const std::vector<To
 
 std::string listing(const Program& program, const Network& network) {
     std::ostringstream text;
-    text << "# network " << network.name << ": " << program.commands.size() << " commands, "
+    text << "# network " << network.name << ": " << program.size() << " commands, "
          << program.dram_bytes << " bytes of Dram\n# tensors: address, name, shape, format, bytes "
          << "per code\n";
     for (const DramTensor& tensor : program.tensors)
@@ -274,8 +274,8 @@ std::string listing(const Program& program, const Network& network) {
     for (const TokenInfo& token : program.tokens)
         text << token.name << " " << token.initial << "\n";
     text << "# commands: index, unit, command, layer, tile, box, operands, tokens\n";
-    for (std::size_t i = 0; i < program.commands.size(); ++i) {
-        const Command& command = program.commands[i];
+    for (std::size_t i = 0; i < program.size(); ++i) {
+        const Command& command = program.at(i);
         text << std::setw(6) << i << " ";
         if (std::holds_alternative<Fence>(command.operands)) {
             text << "FENCE\n";

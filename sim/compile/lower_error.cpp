@@ -26,46 +26,59 @@ std::pair<std::int32_t, std::int32_t> windows_from(std::int32_t first, std::int3
 
 }  // namespace
 
-void BackwardLowering::lower() {
-    lower_loss();
-    for (int i = job_.layer_count() - 1; i >= 0; --i) {
-        const Layer& layer = job_.layer(i);
-        if (!job_.is_output(i) && plan_.forks_at(i)) lower_fork(i);
+std::vector<LowerPass> BackwardLowering::passes(const Job& job, const TensorPlans& plans,
+                                                const TrainingPlan& plan, const DramLayout& dram) {
+    std::vector<LowerPass> passes;
+    const auto add = [&](auto lower) {
+        passes.emplace_back([&job, &plans, &plan, &dram, lower](Emitter& emitter) {
+            BackwardLowering lowering(job, plans, plan, dram, emitter);
+            lower(lowering);
+        });
+    };
+    const auto add_update = [&](int i, const Parameters& parameters) {
+        add([=](auto& l) { l.lower_update(i, parameters); });
+    };
+    add([](auto& l) { l.lower_loss(); });
+    for (int i = job.layer_count() - 1; i >= 0; --i) {
+        const Layer& layer = job.layer(i);
+        if (!job.is_output(i) && plan.forks_at(i)) add([=](auto& l) { l.lower_fork(i); });
         switch (layer.type) {
             case LayerType::conv2d:
             case LayerType::linear:
-                quantise_operand(i);
-                lower_weight_gradient(i);
-                if (plan_.makes_dx(i)) lower_dx(i);
-                if (job_.datapath.training.weight_decay_log2) lower_decay(i);
-                lower_update(i, {Qp::gW, Qp::Acc, Qp::Accq, Qp::W, Qp::Wq});
+                add([=](auto& l) { l.quantise_operand(i); });
+                add([=](auto& l) { l.lower_weight_gradient(i); });
+                if (plan.makes_dx(i)) add([=](auto& l) { l.lower_dx(i); });
+                if (job.datapath.training.weight_decay_log2)
+                    add([=](auto& l) { l.lower_decay(i); });
+                add_update(i, {Qp::gW, Qp::Acc, Qp::Accq, Qp::W, Qp::Wq});
                 if (layer.bias)
-                    lower_update(i, {Qp::gBias, Qp::Acc_bias, Qp::Accq_bias, Qp::bias, Qp::bias_q});
+                    add_update(i, {Qp::gBias, Qp::Acc_bias, Qp::Accq_bias, Qp::bias, Qp::bias_q});
                 break;
             case LayerType::relu:
             case LayerType::relu6:
-                quantise_error(i);
+                add([=](auto& l) { l.quantise_error(i); });
                 break;
             case LayerType::batch_norm:
-                if (plan_.error_layer(i) == i) quantise_error(i);
-                if (plan_.needs_bn_err(i)) measure_batch_norm_error(i);
+                if (plan.error_layer(i) == i) add([=](auto& l) { l.quantise_error(i); });
+                if (plan.needs_bn_err(i)) add([=](auto& l) { l.measure_batch_norm_error(i); });
                 break;
             case LayerType::max_pool:
             case LayerType::avg_pool:
             case LayerType::global_avg_pool:
-                if (layer.inputs[0] >= 0 && (plan_.spreads(i) || plan_.changes_scale(i)))
-                    lower_pool(i);
+                if (layer.inputs[0] >= 0 && (plan.spreads(i) || plan.changes_scale(i)))
+                    add([=](auto& l) { l.lower_pool(i); });
                 break;
             case LayerType::add:
                 break;
         }
     }
     // Not before: what reads bn_err makes it again, with this step's gamma_q.
-    for (int i = job_.layer_count() - 1; i >= 0; --i) {
-        if (job_.layer(i).type != LayerType::batch_norm) continue;
-        lower_update(i, {Qp::gBN_gamma, Qp::Acc_gamma, Qp::Accq_gamma, Qp::gamma, Qp::gamma_q});
-        lower_update(i, {Qp::gBN_beta, Qp::Acc_beta, Qp::Accq_beta, Qp::beta, Qp::beta_q});
+    for (int i = job.layer_count() - 1; i >= 0; --i) {
+        if (job.layer(i).type != LayerType::batch_norm) continue;
+        add_update(i, {Qp::gBN_gamma, Qp::Acc_gamma, Qp::Accq_gamma, Qp::gamma, Qp::gamma_q});
+        add_update(i, {Qp::gBN_beta, Qp::Acc_beta, Qp::Accq_beta, Qp::beta, Qp::beta_q});
     }
+    return passes;
 }
 
 // ---- an error on its way into a pass --------------------------------------------------------

@@ -1,28 +1,20 @@
 // The compiler's own check of a program's tokens.
-#include <optional>
 #include <stdexcept>
-#include <string>
 
 #include "compile/emitter.h"
 
 namespace wagesim::compile {
-namespace {
 
-class TokenCheck {
-public:
-    explicit TokenCheck(const Program& program)
-        : program_(program), states_(program.tokens.size()) {
-        for (std::size_t t = 0; t < states_.size(); ++t)
-            states_[t].count = program.tokens[t].initial;
+void TokenCheck::check(const std::vector<Command>& commands, const std::vector<TokenInfo>& tokens) {
+    tokens_ = &tokens;
+    for (std::size_t t = states_.size(); t < tokens.size(); ++t) {
+        states_.emplace_back();
+        states_.back().count = tokens[t].initial;
     }
-
-    void run() {
-        for (index_ = 0; index_ < program_.commands.size(); ++index_) {
-            const Command& command = program_.commands[index_];
-            if (std::holds_alternative<Fence>(command.operands)) {
-                check_fence();
-                continue;
-            }
+    for (const Command& command : commands) {
+        if (std::holds_alternative<Fence>(command.operands)) {
+            check_fence();
+        } else {
             for (const Token token : command.waits) {
                 State& state = states_[token];
                 take_side(state.waiter, command.unit, token);
@@ -32,43 +24,32 @@ public:
             if (const Gemm* gemm = std::get_if<Gemm>(&command.operands))
                 for (const Token token : gemm->gives_at_swap) give(token, command.unit);
         }
-        check_fence();
+        ++index_;
     }
+    check_fence();
+}
 
-private:
-    struct State {
-        int count = 0;
-        std::optional<Unit> giver, waiter;
-    };
+void TokenCheck::fail(std::size_t token, const std::string& what) const {
+    throw std::logic_error("compile: command " + std::to_string(index_) + ": token " +
+                           (*tokens_)[token].name + " " + what);
+}
 
-    [[noreturn]] void fail(std::size_t token, const std::string& what) const {
-        throw std::logic_error("compile: command " + std::to_string(index_) + ": token " +
-                               program_.tokens[token].name + " " + what);
-    }
+void TokenCheck::take_side(std::optional<Unit>& side, Unit unit, Token token) const {
+    if (side && *side != unit) fail(token, "has two units on one side");
+    side = unit;
+}
 
-    void take_side(std::optional<Unit>& side, Unit unit, Token token) const {
-        if (side && *side != unit) fail(token, "has two units on one side");
-        side = unit;
-    }
+void TokenCheck::give(Token token, Unit unit) {
+    take_side(states_[token].giver, unit, token);
+    ++states_[token].count;
+}
 
-    void give(Token token, Unit unit) {
-        take_side(states_[token].giver, unit, token);
-        ++states_[token].count;
-    }
+void TokenCheck::check_fence() const {
+    for (std::size_t t = 0; t < states_.size(); ++t)
+        if (states_[t].count != (*tokens_)[t].initial)
+            fail(t, "is not back at its start at a FENCE");
+}
 
-    void check_fence() const {
-        for (std::size_t t = 0; t < states_.size(); ++t)
-            if (states_[t].count != program_.tokens[t].initial)
-                fail(t, "is not back at its start at a FENCE");
-    }
-
-    const Program& program_;
-    std::vector<State> states_;
-    std::size_t index_ = 0;
-};
-
-}  // namespace
-
-void check_tokens(const Program& program) { TokenCheck(program).run(); }
+void check_tokens(const Program& program) { TokenCheck().check(program.commands, program.tokens); }
 
 }  // namespace wagesim::compile

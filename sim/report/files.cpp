@@ -77,19 +77,17 @@ std::string commands_csv(const Network& network, const Recorder& recorder) {
     out << "batch,command,mnemonic,unit,phase,layer,tile,issued,started,busy,finished,stall,"
            "cause\n";
     for (const auto& record : recorder.commands()) {
-        const Command& command = *record.command;
         std::int64_t stall = 0;
         std::size_t worst = 0;
         for (std::size_t cause = 0; cause < stall_cause_count; ++cause) {
             stall += record.retired.stalls[cause];
             if (record.retired.stalls[cause] > record.retired.stalls[worst]) worst = cause;
         }
-        const bool fence = std::holds_alternative<Fence>(command.operands);
-        out << record.batch << ',' << record.retired.command << ',' << mnemonic(command) << ','
-            << (fence ? std::string_view("scheduler") : to_string(command.unit)) << ','
-            << to_string(command.phase) << ','
-            << (command.layer < 0 ? std::string() : network.name_of(command.layer)) << ','
-            << command.tile << ',' << record.retired.issued << ',' << record.retired.started << ','
+        out << record.batch << ',' << record.retired.command << ',' << record.mnemonic << ','
+            << (record.is_fence ? std::string_view("scheduler") : to_string(record.unit)) << ','
+            << to_string(record.phase) << ','
+            << (record.layer < 0 ? std::string() : network.name_of(record.layer)) << ','
+            << record.tile << ',' << record.retired.issued << ',' << record.retired.started << ','
             << record.retired.busy << ',' << record.retired.finished << ',' << stall << ','
             << (stall > 0 ? to_string(static_cast<StallCause>(worst)) : std::string_view()) << "\n";
     }
@@ -105,12 +103,11 @@ std::string timeline_json(const Network& network, const Recorder& recorder) {
         out << ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" << ++tid
             << ",\"name\":\"thread_name\",\"args\":{\"name\":\"" << to_string(unit) << "\"}}";
     for (const auto& record : recorder.commands()) {
-        const Command& command = *record.command;
-        if (std::holds_alternative<Fence>(command.operands)) continue;
-        out << ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" << static_cast<int>(command.unit) + 1
+        if (record.is_fence) continue;
+        out << ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" << static_cast<int>(record.unit) + 1
             << ",\"ts\":" << record.retired.started << ",\"dur\":" << record.retired.busy
-            << ",\"name\":" << Json(mnemonic(command) + " " + network.name_of(command.layer)).dump()
-            << ",\"args\":{\"command\":" << record.retired.command << ",\"tile\":" << command.tile
+            << ",\"name\":" << Json(record.mnemonic + " " + network.name_of(record.layer)).dump()
+            << ",\"args\":{\"command\":" << record.retired.command << ",\"tile\":" << record.tile
             << ",\"batch\":" << record.batch << "}}";
     }
     out << "\n]}\n";

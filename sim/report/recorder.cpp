@@ -51,34 +51,33 @@ Recorder::Recorder(const Network& network, const MachineConfig& machine, Probe& 
 void Recorder::begin_batch(const Program& program) {
     ++batch_;
     program_ = &program;
-    pass_of_.assign(program.commands.size(), 0);
-    // Programs of one run differ only in the prologue: passes are known by phase and order.
-    std::array<std::size_t, phase_count> ordinals{};
-    bool open = false;
-    std::size_t pass = 0;
-    const auto find = [&](Phase phase, std::size_t ordinal) {
-        std::size_t seen = 0;
-        for (std::size_t i = 0; i < passes_.size(); ++i)
-            if (passes_[i].phase == phase && seen++ == ordinal) return i;
-        passes_.push_back({});
-        passes_.back().phase = phase;
-        return passes_.size() - 1;
-    };
-    for (std::size_t i = 0; i < program.commands.size(); ++i) {
-        const Command& command = program.commands[i];
-        if (!open) {
-            pass = find(command.phase, ordinals[static_cast<std::size_t>(command.phase)]++);
-            open = true;
-        }
-        pass_of_[i] = pass;
-        if (std::holds_alternative<Fence>(command.operands)) open = false;
-    }
-    pass_end_.assign(passes_.size(), 0);
+    batch_passes_.clear();
+    in_pass_ = false;
+    ordinals_ = {};
     fence_ = cycles_;
 }
 
+/// The present one. Programs of one run differ only in the prologue: passes are known by phase and
+/// order.
+PassStats& Recorder::pass_of(std::size_t command) {
+    if (!in_pass_) {
+        in_pass_ = true;
+        const Phase phase = program_->at(command).phase;
+        const std::size_t ordinal = ordinals_[static_cast<std::size_t>(phase)]++;
+        std::size_t i = 0;
+        for (std::size_t seen = 0; i < passes_.size(); ++i)
+            if (passes_[i].phase == phase && seen++ == ordinal) break;
+        if (i == passes_.size()) {
+            passes_.emplace_back();
+            passes_.back().phase = phase;
+        }
+        batch_passes_.emplace_back(i, 0);
+    }
+    return passes_[batch_passes_.back().first];
+}
+
 void Recorder::on_tap(const Tap& tap) {
-    PassStats& pass = passes_[pass_of_[static_cast<std::size_t>(tap.command)]];
+    PassStats& pass = pass_of(static_cast<std::size_t>(tap.command));
     pass.layers.insert(tap.qp.layer);
     phases_[{tap.qp.layer, tap.qp.qp}] = pass.phase;
     if (on_layer_ && tap.qp.layer != last_layer_) {
@@ -90,13 +89,14 @@ void Recorder::on_tap(const Tap& tap) {
 
 void Recorder::on_retired(const Retired& retired) {
     const auto index = static_cast<std::size_t>(retired.command);
-    const Command& command = program_->commands[index];
-    const std::size_t pass_index = pass_of_[index];
-    PassStats& pass = passes_[pass_index];
-    auto& end = pass_end_[pass_index];
+    const Command& command = program_->at(index);
+    const bool is_fence = std::holds_alternative<Fence>(command.operands);
+    PassStats& pass = pass_of(index);
+    auto& end = batch_passes_.back().second;
     end = std::max(end, retired.finished);
-    if (std::holds_alternative<Fence>(command.operands)) {
+    if (is_fence) {
         fence_ = retired.finished;
+        in_pass_ = false;
     } else {
         UnitStats done{retired.busy, retired.stalls, retired.bytes_read, retired.bytes_written};
         // For its first command a unit may wait since the pass before; here only what is of this.
@@ -106,16 +106,15 @@ void Recorder::on_retired(const Retired& retired) {
         pass.macs += retired.macs;
         pass.pe_slots += retired.macs + retired.padding_slots;
     }
-    if (keep_commands_) commands_.push_back({&command, retired, batch_});
+    if (keep_commands_)
+        commands_.push_back({mnemonic(command), command.unit, command.phase, command.layer,
+                             command.tile, is_fence, retired, batch_});
     next_.on_retired(retired);
 }
 
 void Recorder::end_batch() {
-    std::vector<std::size_t> order;
-    for (const std::size_t pass : pass_of_)
-        if (order.empty() || order.back() != pass) order.push_back(pass);
-    for (const std::size_t pass : order) {
-        const std::int64_t end = std::max(pass_end_[pass], cycles_);
+    for (const auto& [pass, last] : batch_passes_) {
+        const std::int64_t end = std::max(last, cycles_);
         passes_[pass].cycles += end - cycles_;
         cycles_ = end;
     }

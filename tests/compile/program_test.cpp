@@ -2,8 +2,6 @@
 // what is there, and cannot deadlock.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +15,8 @@ namespace wagesim::test {
 namespace {
 
 using compile::BatchNorm;
+using compile::compile_training;
+using compile::listing;
 
 std::int64_t macs_of(const Network& network, std::int64_t batch) {
     std::int64_t macs = 0;
@@ -81,7 +81,8 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, testing::Range(0, 6));
 class ShippedNetworks : public testing::TestWithParam<std::string> {};
 
 TEST_P(ShippedNetworks, CompileToSoundPrograms) {
-    const Network network = read_network(std::string(WAGESIM_NETWORKS) + "/" + GetParam());
+    const Network network =
+        read_network(std::string(WAGESIM_NETWORKS) + "/" + GetParam() + ".json");
     expect_sound(network, preset("int8"), 2, BatchNorm::running);
     expect_sound(network, preset("int8"), 3, BatchNorm::batch);
     Datapath small = preset("int8");
@@ -95,17 +96,27 @@ TEST_P(ShippedNetworks, CompileToSoundPrograms) {
     }
 }
 
-std::vector<std::string> shipped() {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(WAGESIM_NETWORKS))
-        if (entry.path().extension() == ".json") names.insert(entry.path().filename().string());
-    return {names.begin(), names.end()};
-}
+// The large ones in the tests of the command line.
+INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::Values("mlp", "convnet", "resnet8"),
+                         [](const auto& parameter) { return parameter.param; });
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, testing::ValuesIn(shipped()),
-                         [](const auto& parameter) {
-                             return parameter.param.substr(0, parameter.param.find('.'));
-                         });
+// ---- a program that is made while it runs -----------------------------------------------------
+
+TEST(Compile, APassMadeAgainIsThePassItWas) {
+    const Network network = read_network(std::string(WAGESIM_NETWORKS) + "/resnet8.json");
+    const Datapath datapath = preset("int8");
+    const Program kept = compile_training(network, datapath, 3).step;
+    const Program made = compile_training(network, datapath, 3, 0).step;
+    ASSERT_EQ(kept.source, nullptr);
+    ASSERT_NE(made.source, nullptr);
+    EXPECT_TRUE(made.commands.empty());
+    const std::string expected = listing(kept, network);
+    EXPECT_EQ(listing(made, network), expected);
+    // The second time from the start, and commands out of order.
+    EXPECT_EQ(listing(made, network), expected);
+    for (const std::size_t index : {made.size() - 1, std::size_t{0}, made.size() / 2})
+        EXPECT_EQ(made.at(index).operands.index(), kept.at(index).operands.index()) << index;
+}
 
 // ---- the check itself: what it must not let pass ----------------------------------------------
 

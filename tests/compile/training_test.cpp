@@ -51,7 +51,8 @@ std::int64_t codes_of(const Network& network, const Datapath& datapath, std::int
 }
 
 void expect_sound(const Network& network, const Datapath& datapath, std::int64_t batch) {
-    const compile::TrainingPrograms programs = compile::compile_training(network, datapath, batch);
+    const compile::TrainingPrograms programs = compile::compile_training(
+        network, datapath, batch, static_cast<std::size_t>(-1));  // all kept
     const Checked checked = check_training(programs, network, datapath, batch);
     EXPECT_EQ(checked.violation, "");
     EXPECT_EQ(checked.macs, macs_of(network, batch));

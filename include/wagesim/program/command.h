@@ -6,7 +6,9 @@
 // nowhere else. Every operand is an address in a buffer; nothing is passed by pointer.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -104,11 +106,26 @@ struct StepRegisters {
     std::int32_t dr_log2 = 7;  ///< of CQ
 };
 
+/// Makes a large program's commands when they are needed, some passes at a time.
+class ProgramSource {
+public:
+    virtual ~ProgramSource() = default;
+    virtual std::size_t size() const = 0;
+    /// Stays until two other passes' commands have been asked for.
+    virtual const Command& at(std::size_t index) = 0;
+};
+
 struct Program {
-    std::vector<Command> commands;
+    std::vector<Command> commands;          ///< empty where there is a source
+    std::shared_ptr<ProgramSource> source;  ///< null: `commands` are all
     std::vector<TokenInfo> tokens;
     std::vector<DramTensor> tensors;
     std::int64_t dram_bytes = 0;
+
+    std::size_t size() const { return source == nullptr ? commands.size() : source->size(); }
+    const Command& at(std::size_t index) const {
+        return source == nullptr ? commands[index] : source->at(index);
+    }
 };
 
 }  // namespace wagesim

@@ -330,9 +330,9 @@ class Schedule {
 public:
     Schedule(const Program& program, const MachineConfig& machine)
         : program_(program), machine_(machine), tokens_(program.tokens.size()) {
-        times_.resize(program.commands.size());
+        times_.resize(program.size());
         for (std::size_t i = 0; i < times_.size(); ++i) {
-            const Command& command = program.commands[i];
+            const Command& command = program.at(i);
             if (!is_at_home(command)) refuse(i, "is not one of its unit's");
             check_tokens(i, command.waits);
             check_tokens(i, command.gives);
@@ -384,10 +384,10 @@ private:
             if (token >= tokens_.size()) refuse(i, "names a token that does not exist");
     }
     bool is_fence(std::size_t i) const {
-        return std::holds_alternative<Fence>(program_.commands[i].operands);
+        return std::holds_alternative<Fence>(program_.at(i).operands);
     }
     UnitState& unit_of(std::size_t i) {
-        return units_[static_cast<std::size_t>(program_.commands[i].unit)];
+        return units_[static_cast<std::size_t>(program_.at(i).unit)];
     }
 
     /// When the next command is issued; nothing if that is not known yet.
@@ -423,7 +423,7 @@ private:
     std::optional<std::int64_t> start_time(const UnitState& unit) const {
         if (unit.started == unit.commands.size()) return std::nullopt;
         const std::size_t i = unit.commands[unit.started];
-        const std::vector<Token>& waits = program_.commands[i].waits;
+        const std::vector<Token>& waits = program_.at(i).waits;
         std::int64_t time = std::max(times_[i].issue, unit.free);
         for (std::size_t w = 0; w < waits.size(); ++w) {
             const TokenState& token = tokens_[waits[w]];
@@ -441,7 +441,7 @@ private:
 
     void start(UnitState& unit, std::int64_t time) {
         const std::size_t i = unit.commands[unit.started++];
-        const Command& command = program_.commands[i];
+        const Command& command = program_.at(i);
         times_[i].start = time;
         unit.free = time + times_[i].busy;
         last_done_ = std::max(last_done_, times_[i].done());
@@ -487,7 +487,7 @@ CycleResult predict_cycles(const Program& program, const MachineConfig& machine)
     result.commands = Schedule(program, machine).run();
     std::vector<Interval> reads, writes;
     for (std::size_t i = 0; i < result.commands.size(); ++i) {
-        const Command& command = program.commands[i];
+        const Command& command = program.at(i);
         const CommandTime& time = result.commands[i];
         result.cycles = std::max(result.cycles, time.done());
         result.serial_cycles += machine.issue_cycles + time.busy + time.latency;

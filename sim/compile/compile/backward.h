@@ -12,13 +12,15 @@ namespace wagesim::compile {
 
 class BackwardLowering {
 public:
+    /// In order; they refer to the arguments.
+    static std::vector<LowerPass> passes(const Job& job, const TensorPlans& plans,
+                                         const TrainingPlan& plan, const DramLayout& dram);
+
+private:
     BackwardLowering(const Job& job, const TensorPlans& plans, const TrainingPlan& plan,
                      const DramLayout& dram, Emitter& emitter)
         : job_(job), plans_(plans), plan_(plan), dram_(dram), emitter_(emitter) {}
 
-    void lower();
-
-private:
     using Action = StreamPass::Action;
     using Actions = std::vector<Action>;
 

@@ -1,6 +1,7 @@
 // The compiler: network + datapath + batch size -> program of tile commands.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,12 +16,15 @@ namespace wagesim::compile {
 /// moves the running averages).
 enum class BatchNorm { running, batch };
 
+/// A program of more commands than this is made pass by pass while it runs (Program::source).
+inline constexpr std::size_t most_kept_commands = 600000;  // 360 MB
+
 /// `prepare`: begin with the quantisation of the parameters; without it the same Dram layout, the
 /// quantised parameters still in it from an earlier run.
 /// Throws InputError naming the layer where it can't be tiled into the buffers, or where an exact
 /// register's bound does not fit.
 Program compile(const Network& network, const Datapath& datapath, std::int64_t batch,
-                BatchNorm batch_norm, bool prepare);
+                BatchNorm batch_norm, bool prepare, std::size_t most_kept = most_kept_commands);
 
 /// A training step, and what has to run once before the first: the quantisation of the parameters.
 /// Both have the same Dram layout.
@@ -30,7 +34,7 @@ struct TrainingPrograms {
 
 /// Throws InputError as compile() does, and where the network can't be trained.
 TrainingPrograms compile_training(const Network& network, const Datapath& datapath,
-                                  std::int64_t batch);
+                                  std::int64_t batch, std::size_t most_kept = most_kept_commands);
 
 /// The program as text: the Dram's tensors, the tokens, and one command a line.
 std::string listing(const Program& program, const Network& network);

@@ -1,8 +1,11 @@
 // Appends commands and tokens to a program.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -95,25 +98,53 @@ public:
     void wait(Command& command, const TokenKind& kind);
     void give(Command& command, const TokenKind& kind);
     void give_at_swap(Gemm& gemm, const TokenKind& kind);
-    void emit(Command command) { program_.commands.push_back(std::move(command)); }
+    void emit(Command command) { commands_.push_back(std::move(command)); }
     void fence(int layer);
 
-    Program take() { return std::move(program_); }
+    /// What was emitted since the last time.
+    std::vector<Command> take_commands() { return std::exchange(commands_, {}); }
+    void expect_commands(std::size_t count) { commands_.reserve(count); }
+    /// All that have been named so far.
+    const std::vector<TokenInfo>& tokens() const { return tokens_; }
 
 private:
     Token token(const TokenKind& kind);
 
-    Program program_;
-    std::map<std::string, Token> tokens_;
+    std::vector<Command> commands_;
+    std::vector<TokenInfo> tokens_;
+    std::map<std::string_view, Token> numbers_;
     Phase phase_ = Phase::forward;
 };
+
+/// Emits a pass: commands up to a FENCE.
+using LowerPass = std::function<void(Emitter&)>;
 
 /// Channels [c0, c0 + c): the box of what has no pixels.
 Box channel_box(std::int64_t c0, std::int64_t c);
 
 /// What makes a program deadlock-free at any queue depth: every wait is met by a give that stands
 /// before it; and every token is back at its start at each FENCE, with one giving and one waiting
-/// unit. Throws std::logic_error.
+/// unit.
+class TokenCheck {
+public:
+    /// The next commands of a program, up to a FENCE. Throws std::logic_error.
+    void check(const std::vector<Command>& commands, const std::vector<TokenInfo>& tokens);
+
+private:
+    struct State {
+        int count = 0;
+        std::optional<Unit> giver, waiter;
+    };
+    [[noreturn]] void fail(std::size_t token, const std::string& what) const;
+    void take_side(std::optional<Unit>& side, Unit unit, Token token) const;
+    void give(Token token, Unit unit);
+    void check_fence() const;
+
+    const std::vector<TokenInfo>* tokens_ = nullptr;
+    std::vector<State> states_;
+    std::size_t index_ = 0;  // of the program's commands
+};
+
 void check_tokens(const Program& program);
 
 }  // namespace wagesim::compile

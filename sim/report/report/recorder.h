@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "wagesim/network/datapath.h"
@@ -55,7 +56,11 @@ std::string layer_names(const Network& network, const std::set<int>& layers);
 
 /// One command of one batch, for timeline.json and commands.csv.
 struct CommandRecord {
-    const Command* command = nullptr;
+    std::string mnemonic;
+    Unit unit = Unit::dma_read;
+    Phase phase = Phase::forward;
+    std::int32_t layer = -1, tile = 0;
+    bool is_fence = false;
     Retired retired;
     int batch = 0;
 };
@@ -70,7 +75,7 @@ public:
     /// Called when work on a layer begins.
     void on_layer(std::function<void(int)> callback) { on_layer_ = std::move(callback); }
 
-    /// `program` must outlive the recorder.
+    /// `program` must live until end_batch().
     void begin_batch(const Program& program);
     void on_tap(const Tap& tap) override;
     void on_retired(const Retired& retired) override;
@@ -90,6 +95,7 @@ public:
     Phase phase_of(const QpId& qp) const;
 
 private:
+    PassStats& pass_of(std::size_t command);
     double peak() const;  ///< MACs a cycle
 
     const Network& network_;
@@ -98,8 +104,10 @@ private:
     bool keep_commands_ = false;
     std::function<void(int)> on_layer_;
     const Program* program_ = nullptr;
-    std::vector<std::size_t> pass_of_;    ///< of the program's commands, index into passes_
-    std::vector<std::int64_t> pass_end_;  ///< last cycle seen, by pass of this program
+    /// Of the batch's passes so far, index into passes_ and the last cycle seen.
+    std::vector<std::pair<std::size_t, std::int64_t>> batch_passes_;
+    bool in_pass_ = false;  ///< since the last FENCE something was done
+    std::array<std::size_t, phase_count> ordinals_{};
     std::vector<PassStats> passes_;
     std::vector<CommandRecord> commands_;
     std::map<std::pair<std::int32_t, Qp>, Phase> phases_;
