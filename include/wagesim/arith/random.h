@@ -73,30 +73,33 @@ class RandomStreams {
 public:
     constexpr RandomStreams(std::uint32_t seed, std::uint32_t step, std::uint32_t op) {
         for (std::uint32_t i = 0; i < stream_count; ++i) seeds_[i] = mix(seed, step, op, i);
-        for (std::uint32_t i = 0; i < stream_count; ++i) sources_[i] = Source(seeds_[i]);
+        restart();
     }
 
     /// The 16-bit draw of an element.
     constexpr std::uint32_t draw16(std::uint64_t element) {
-        const auto stream = static_cast<std::uint32_t>(element % stream_count);
         const std::uint64_t wanted = element / stream_count;
-        if (wanted + 1 < drawn_[stream]) {
-            sources_[stream] = Source(seeds_[stream]);
-            drawn_[stream] = 0;
-        }
-        while (drawn_[stream] <= wanted) {
-            latest_[stream] = sources_[stream].draw16();
-            ++drawn_[stream];
-        }
-        return latest_[stream];
+        if (wanted + 1 < drawn_) restart();
+        while (drawn_ <= wanted) draw_all();
+        return latest_[element % stream_count];
     }
 
 private:
+    constexpr void restart() {
+        for (std::uint32_t i = 0; i < stream_count; ++i) sources_[i] = Source(seeds_[i]);
+        drawn_ = 0;
+    }
+    /// One draw of every stream, side by side.
+    constexpr void draw_all() {
+        for (std::uint32_t i = 0; i < stream_count; ++i) latest_[i] = sources_[i].draw16();
+        ++drawn_;
+    }
+
     std::uint32_t seeds_[stream_count] = {};
     Source sources_[stream_count] = {
         Source(1), Source(1), Source(1), Source(1), Source(1), Source(1), Source(1), Source(1),
         Source(1), Source(1), Source(1), Source(1), Source(1), Source(1), Source(1), Source(1)};
-    std::uint64_t drawn_[stream_count] = {};
+    std::uint64_t drawn_ = 0;  // by each
     std::uint32_t latest_[stream_count] = {};
 };
 
