@@ -4,9 +4,11 @@
 
 #include "vector/bank_ports.h"
 #include "vector/bit_plane.h"
+#include "vector/channel_rows.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/quantize.h"
 #include "wagesim/arith/requantizer.h"
 #include "wagesim/arith/wide.h"
@@ -63,63 +65,81 @@ struct Lanes {
 template <class Code, class Fit, class Quantize>
 void work_lanes(const Act& operation, const Affine& affine, Lanes& lanes, Fit fit,
                 Quantize quantize) {
-    const std::vector<Code> factor(affine.factor.begin(), affine.factor.end());
-    const std::vector<Code> offset(affine.offset.begin(), affine.offset.end());
+    const std::vector<Code> factors = along_row<Code>(affine.factor);
+    const std::vector<Code> offsets = along_row<Code>(affine.offset);
     // An error passes where lowest < x <= highest.
     const Code most = Code{1} << (8 * sizeof(Code) - 2);
     const Code lowest = operation.clip == Clip::none ? -most : Code{0};
     const Code highest = operation.clip == Clip::relu6 ? Code{3} << (affine.frac + 1) : most;
-    std::int64_t x_clipped = 0, a_clipped = 0;
-    std::int64_t* code = lanes.codes.data();
-    std::int64_t* x_code = lanes.x_codes;
-    std::uint8_t* mask = lanes.mask;
-    for (const std::int64_t* const end = lanes.codes.end(); code != end;) {
-        for (std::size_t c = 0; c < factor.size(); ++c) {
-            const arith::Clipped<Code> x = fit(factor[c] * *code + offset[c]);
-            const Code clipped = std::min(std::max(x.value, lowest), highest);
-            const arith::Quantized a = quantize(clipped);
-            x_clipped += x.clipped ? 1 : 0;
-            a_clipped += a.clipped ? 1 : 0;
-            if (x_code != nullptr) *x_code++ = static_cast<std::int64_t>(x.value);
-            if (mask != nullptr)
-                *mask++ = static_cast<std::uint8_t>((x.value > lowest) & (x.value <= highest) &
-                                                    !(a.clipped & operation.masks_overflow));
-            *code++ = a.code;
-        }
-    }
-    lanes.x_counts.add_clipped(x_clipped, operation.x.overflow);
-    lanes.a_counts.add_clipped(a_clipped, operation.a.overflow);
+    struct Clipped {
+        std::int64_t x = 0, a = 0;
+    };
+    std::vector<Code> x_row(factors.size()), clipped_row(factors.size());
+    const Clipped clipped = vectorized(
+        [=, codes = lanes.codes.data(), size = lanes.codes.size(), x_codes = lanes.x_codes,
+         masks = lanes.mask, row = factors.size(), factor = factors.data(), offset = offsets.data(),
+         x = x_row.data(), a_clipped = clipped_row.data(),
+         masks_overflow = Code{operation.masks_overflow}] {
+            Clipped changed;
+            for_each_row(size, row, [&](std::size_t first, std::size_t count) {
+                std::int64_t* const code = codes + first;
+                for (std::size_t i = 0; i < count; ++i) {
+                    const auto exact = fit(factor[i] * static_cast<Code>(code[i]) + offset[i]);
+                    changed.x += static_cast<std::int64_t>(exact.clipped);
+                    x[i] = exact.code;
+                }
+                if (x_codes != nullptr)
+                    for (std::size_t i = 0; i < count; ++i)
+                        x_codes[first + i] = static_cast<std::int64_t>(x[i]);
+                for (std::size_t i = 0; i < count; ++i) {
+                    const auto a = quantize(std::min(std::max(x[i], lowest), highest));
+                    changed.a += a.clipped;
+                    a_clipped[i] = a.clipped & masks_overflow;
+                    code[i] = a.code;
+                }
+                if (masks == nullptr) return;
+                for (std::size_t i = 0; i < count; ++i) {
+                    const auto passes = (x[i] > lowest) & (x[i] <= highest);
+                    masks[first + i] = static_cast<std::uint8_t>(passes & !a_clipped[i]);
+                }
+            });
+            return changed;
+        });
+    lanes.x_counts.add_clipped(clipped.x, operation.x.overflow);
+    lanes.a_counts.add_clipped(clipped.a, operation.a.overflow);
 }
 
-/// Where 64 bits hold every x and no x can leave its register.
+/// Where `Code` holds every x and no x can leave its register.
+template <class Code>
 bool work_narrow_lanes(const Act& operation, const Affine& affine, Lanes& lanes) {
     const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
-    if (affine.bits > arith::most_narrow_bits ||
+    if (affine.bits > arith::most_bits<Code> ||
         (registered && affine.bits > operation.x.format.bits))
         return false;
-    const auto fit = [](std::int64_t x) { return arith::Clipped<std::int64_t>{x, false}; };
+    const auto fit = [](Code x) { return arith::QuantizedLane<Code>{x, 0}; };
     if (!operation.quantize) {
-        work_lanes<std::int64_t>(operation, affine, lanes, fit, [](std::int64_t x) {
-            return arith::Quantized{x, false};
+        work_lanes<Code>(operation, affine, lanes, fit, [](Code x) {
+            return arith::QuantizedLane<Code>{x, 0};
         });
         return true;
     }
-    const arith::Requantizer quantize(affine.frac, operation.a, affine.bits);
+    const arith::Requantizer<Code> quantize(affine.frac, operation.a, affine.bits);
     if (!quantize.fits()) return false;
-    work_lanes<std::int64_t>(operation, affine, lanes, fit, quantize);
+    work_lanes<Code>(operation, affine, lanes, fit, quantize);
     return true;
 }
 
 void work_wide_lanes(const Act& operation, const Affine& affine, Lanes& lanes) {
     work_lanes<Wide>(
         operation, affine, lanes,
-        [&](Wide x) {
-            if (operation.kind != Act::Kind::affine) return arith::Clipped<Wide>{x, false};
-            return arith::fit(x, operation.x.format, operation.x.overflow);
+        [=](Wide x) {
+            if (operation.kind != Act::Kind::affine) return arith::QuantizedLane<Wide>{x, 0};
+            const auto fitted = arith::fit(x, operation.x.format, operation.x.overflow);
+            return arith::QuantizedLane<Wide>{fitted.value, fitted.clipped ? 1 : 0};
         },
-        [&](Wide x) {
+        [=, frac = affine.frac](Wide x) {
             if (!operation.quantize) return arith::Quantized{static_cast<std::int64_t>(x), false};
-            return arith::requantize(x, affine.frac, operation.a);
+            return arith::requantize(x, frac, operation.a);
         });
 }
 
@@ -152,7 +172,9 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
     std::vector<std::uint8_t> mask(operation.mask.exists() ? static_cast<std::size_t>(box.size())
                                                            : 0);
     if (operation.mask.exists()) lanes.mask = mask.data();
-    if (!work_narrow_lanes(operation, affine, lanes)) work_wide_lanes(operation, affine, lanes);
+    if (!work_narrow_lanes<std::int32_t>(operation, affine, lanes) &&
+        !work_narrow_lanes<std::int64_t>(operation, affine, lanes))
+        work_wide_lanes(operation, affine, lanes);
     show_lanes(machinery, issue, work, LaneWaves::out, operation.source, lanes.codes);
     if (show_x)
         show(machinery, moment, operation.x_qp, box, operation.x.format, x_codes.data(),

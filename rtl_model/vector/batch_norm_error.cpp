@@ -3,10 +3,12 @@
 
 #include "vector/bank_ports.h"
 #include "vector/channel_quotient.h"
+#include "vector/channel_rows.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/scale.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
@@ -16,8 +18,8 @@ namespace {
 /// e_factor e - xhat_factor xhat - offset.
 struct Numerators {
     std::vector<Wide> e_factor, xhat_factor, offset;
+    std::vector<Wide> largest;  ///< magnitude of the channel's
     int frac = 0;
-    int bits = 0;  ///< of the widest
 };
 
 Numerators numerators_of(const Machinery& machinery, const BnError& operation, int e_frac,
@@ -44,21 +46,17 @@ Numerators numerators_of(const Machinery& machinery, const BnError& operation, i
         throw MachineError("BN_ERROR: the fracs of e, m1, m2 and xhat do not fit together");
     Numerators numerators;
     numerators.frac = mean_frac + operation.xhat_frac + gamma_format.frac;
-    arith::UnsignedWide e_factors = 0, xhat_factors = 0, offsets = 0;
     for (std::size_t c = 0; c < gamma.size(); ++c) {
         const Wide factor = guarded[c] ? 0 : gamma[c];
         const Wide e_unit = Wide{1} << (mean_frac - e_frac + operation.xhat_frac);
         numerators.e_factor.push_back(factor * e_unit);
         numerators.xhat_factor.push_back(factor * m2[c]);
         numerators.offset.push_back(factor * (m1[c] * (Wide{1} << operation.xhat_frac)));
-        e_factors |= arith::magnitude(numerators.e_factor.back());
-        xhat_factors |= arith::magnitude(numerators.xhat_factor.back());
-        offsets |= arith::magnitude(numerators.offset.back());
+        numerators.largest.push_back(
+            largest_product(numerators.e_factor.back(), width_of(operation.source)) +
+            largest_product(numerators.xhat_factor.back(), width_of(operation.xhat)) +
+            largest_product(numerators.offset.back(), 1));
     }
-    numerators.bits = std::max({arith::bit_length(e_factors) + width_of(operation.source),
-                                arith::bit_length(xhat_factors) + width_of(operation.xhat),
-                                arith::bit_length(offsets) + 1}) +
-                      2;
     return numerators;
 }
 
@@ -66,21 +64,26 @@ Numerators numerators_of(const Machinery& machinery, const BnError& operation, i
 template <class Code, class Quotient>
 std::int64_t divide_codes(Codes& codes, const Codes& xhat, const Numerators& numerators,
                           Quotient quotient) {
-    const std::vector<Code> e_factor(numerators.e_factor.begin(), numerators.e_factor.end());
-    const std::vector<Code> xhat_factor(numerators.xhat_factor.begin(),
-                                        numerators.xhat_factor.end());
-    const std::vector<Code> offset(numerators.offset.begin(), numerators.offset.end());
-    std::int64_t clipped = 0;
-    const std::int64_t* x = xhat.begin();
-    for (std::int64_t* code = codes.begin(); code != codes.end();) {
-        for (std::size_t c = 0; c < offset.size(); ++c, ++code, ++x) {
-            const arith::Quantized error =
-                quotient(c, e_factor[c] * *code - xhat_factor[c] * *x - offset[c]);
-            clipped += error.clipped ? 1 : 0;
-            *code = error.code;
-        }
-    }
-    return clipped;
+    const std::vector<Code> e_factors = along_row<Code>(numerators.e_factor);
+    const std::vector<Code> xhat_factors = along_row<Code>(numerators.xhat_factor);
+    const std::vector<Code> offsets = along_row<Code>(numerators.offset);
+    return vectorized([=, all = codes.data(), all_x = xhat.data(), size = codes.size(),
+                       row = offsets.size(), e_factor = e_factors.data(),
+                       xhat_factor = xhat_factors.data(), offset = offsets.data()] {
+        std::int64_t clipped = 0;
+        for_each_row(size, row, [&](std::size_t first, std::size_t count) {
+            std::int64_t* const code = all + first;
+            const std::int64_t* const x = all_x + first;
+            for (std::size_t i = 0; i < count; ++i) {
+                const auto e = static_cast<Code>(code[i]), normal = static_cast<Code>(x[i]);
+                const auto error =
+                    quotient(i, e_factor[i] * e - xhat_factor[i] * normal - offset[i]);
+                clipped += error.clipped ? 1 : 0;
+                code[i] = error.code;
+            }
+        });
+        return clipped;
+    });
 }
 
 Work duration(const MachineConfig& config, const Box& box, const BnError& operation) {
@@ -105,8 +108,8 @@ Work batch_norm_error(const Machinery& machinery, const Issue& issue, const BnEr
     const Quantizer& bn_err = operation.bn_err;
     const Numerators numerators = numerators_of(machinery, operation, unit.frac, box.c);
     const ChannelQuotient quotient(
-        parameters, {operation.sigma_address, operation.inverse, operation.sigma.format}, box.c,
-        numerators.frac, numerators.bits, bn_err);
+        parameters, {operation.sigma_address, operation.inverse, operation.sigma.format},
+        numerators.largest, numerators.frac, bn_err);
 
     Codes codes = read_tile(machinery, operation.source, box);
     const Codes xhat = read_tile(machinery, operation.xhat, box);

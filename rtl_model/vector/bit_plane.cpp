@@ -57,12 +57,10 @@ void unpack(const std::uint8_t* from, std::int64_t first, std::int64_t count, in
         return;
     }
     for (std::int64_t i = 0; i < count; ++i) {
-        unsigned value = 0;
-        for (int bit = 0; bit < bits; ++bit) {
-            const std::int64_t place = (first + i) * bits + bit;
-            value |= ((from[place / 8] >> (place % 8)) & 1U) << bit;
-        }
-        to[i] = static_cast<std::uint8_t>(value);
+        const std::int64_t place = (first + i) * bits, left = 8 - place % 8;  // in its first byte
+        unsigned value = unsigned{from[place / 8]} >> (8 - left);
+        if (left < bits) value |= unsigned{from[place / 8 + 1]} << left;
+        to[i] = static_cast<std::uint8_t>(value & ((1U << bits) - 1));
     }
 }
 

@@ -6,6 +6,9 @@
 #include <string>
 #include <type_traits>
 
+#include "vector/vectorized.h"
+#include "wagesim/arith/wide.h"
+
 namespace wagesim::rtl {
 namespace {
 
@@ -55,16 +58,41 @@ void store(std::int64_t code, std::uint8_t* to) {
     }
 }
 
+/// Codes whose width no register has: all but the last one in one piece that is longer than they
+/// are.
+template <int bytes>
+constexpr bool is_odd = bytes == 3 || (bytes > 4 && bytes < 8);
+template <int bytes>
+using Longer = std::conditional_t<bytes == 3, std::int32_t, std::int64_t>;
+
+template <int bytes, bool is_signed>
+void decode_width(const std::uint8_t* from, std::int64_t count, std::int64_t* to) {
+    std::int64_t i = 0;
+    if constexpr (is_odd<bytes>) {
+        using Piece =
+            std::conditional_t<is_signed, Longer<bytes>, std::make_unsigned_t<Longer<bytes>>>;
+        constexpr int unused = 8 * (static_cast<int>(sizeof(Piece)) - bytes);
+        for (; i < count - 1; ++i) {
+            const auto raised = piece_at<std::make_unsigned_t<Piece>>(from + i * bytes) << unused;
+            to[i] = static_cast<std::int64_t>(static_cast<Piece>(raised) >> unused);
+        }
+    }
+    for (; i < count; ++i) to[i] = load<bytes, is_signed>(from + i * bytes);
+}
+
 /// Codes beyond `bytes` bytes leave something above the width when the lowest one is moved to 0.
 template <int bytes>
 bool encode_width(const std::int64_t* from, std::int64_t count, bool is_signed, std::uint8_t* to) {
     constexpr int bits = 8 * bytes;
     std::uint64_t beyond = 0;
     const std::uint64_t lowest = is_signed ? std::uint64_t{1} << (bits - 1) : 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        if constexpr (bits < 64) beyond |= (static_cast<std::uint64_t>(from[i]) + lowest) >> bits;
-        store<bytes>(from[i], to + i * bytes);
-    }
+    if constexpr (bits < 64)
+        for (std::int64_t i = 0; i < count; ++i)
+            beyond |= (static_cast<std::uint64_t>(from[i]) + lowest) >> bits;
+    std::int64_t i = 0;
+    if constexpr (is_odd<bytes>)
+        for (; i < count - 1; ++i) put_piece<Longer<bytes>>(from[i], to + i * bytes);
+    for (; i < count; ++i) store<bytes>(from[i], to + i * bytes);
     if constexpr (bits == 64)
         return is_signed || std::all_of(from, from + count, [](auto code) { return code >= 0; });
     return beyond == 0;
@@ -99,18 +127,21 @@ auto with_width(int bytes, Function f) {
 
 void decode(const std::uint8_t* from, std::int64_t count, int bytes, bool is_signed,
             std::int64_t* to) {
-    with_width(bytes, [&](auto width) {
-        if (is_signed)
-            for (std::int64_t i = 0; i < count; ++i) to[i] = load<width, true>(from + i * width);
-        else
-            for (std::int64_t i = 0; i < count; ++i) to[i] = load<width, false>(from + i * width);
+    with_width(bytes, [=](auto width) {
+        vectorized([=] {
+            if (is_signed)
+                decode_width<width, true>(from, count, to);
+            else
+                decode_width<width, false>(from, count, to);
+        });
     });
 }
 
 void encode(const std::int64_t* from, std::int64_t count, int bytes, bool is_signed,
             std::uint8_t* to, const Buffer& buffer) {
-    const bool fits = with_width(
-        bytes, [&](auto width) { return encode_width<width>(from, count, is_signed, to); });
+    const bool fits = with_width(bytes, [=](auto width) {
+        return vectorized([=] { return encode_width<width>(from, count, is_signed, to); });
+    });
     if (!fits)
         throw MachineError(std::string(buffer.name()) + ": a code does not fit its " +
                            std::to_string(bytes) + (is_signed ? " signed" : " unsigned") +
@@ -124,10 +155,40 @@ std::vector<std::int64_t> read_codes(Buffer& buffer, std::int64_t address, std::
     return codes;
 }
 
+Codes read_codes(CodePool& pool, Buffer& buffer, std::int64_t address, std::int64_t count,
+                 int bytes, bool is_signed) {
+    Codes codes = pool.take(count);
+    decode(buffer.read(address, count * bytes), count, bytes, is_signed, codes.data());
+    return codes;
+}
+
 void write_codes(Buffer& buffer, std::int64_t address, const std::vector<std::int64_t>& codes,
                  int bytes, bool is_signed) {
     const auto count = static_cast<std::int64_t>(codes.size());
     encode(codes.data(), count, bytes, is_signed, buffer.write(address, count * bytes), buffer);
+}
+
+void write_codes(Buffer& buffer, std::int64_t address, const Codes& codes, int bytes,
+                 bool is_signed) {
+    const auto count = static_cast<std::int64_t>(codes.size());
+    encode(codes.data(), count, bytes, is_signed, buffer.write(address, count * bytes), buffer);
+}
+
+int width_of(const Codes& codes) {
+    const std::uint64_t used = vectorized([code = codes.data(), size = codes.size()] {
+        std::uint64_t all = 0;
+        for (std::size_t i = 0; i < size; ++i)
+            all |= static_cast<std::uint64_t>(code[i] < 0 ? ~code[i] : code[i]);
+        return all;
+    });
+    return arith::bit_length(used) + 1;
+}
+
+Wide largest_product(Wide factor, int bits) {
+    constexpr int enough = 100;
+    const arith::UnsignedWide size = arith::magnitude(factor);
+    return arith::bit_length(size) + bits > enough ? Wide{1} << enough
+                                                   : static_cast<Wide>(size << (bits - 1));
 }
 
 }  // namespace wagesim::rtl

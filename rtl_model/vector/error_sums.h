@@ -17,7 +17,8 @@ inline constexpr int error_sums_bytes = 16;
 
 std::vector<ErrorSums> read_error_sums(Buffer& parameters, std::int64_t address,
                                        std::int64_t channels);
-/// Adds a tile's (pixels x channels) to them; `xhat` null: the products stay.
+/// Adds a tile's (pixels x channels; codes of at most 32 bits) to them; `xhat` null: the products
+/// stay.
 void add_error_sums(Buffer& parameters, std::int64_t address, std::int64_t channels,
                     const Codes& errors, const Codes* xhat);
 

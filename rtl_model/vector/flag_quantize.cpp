@@ -6,6 +6,7 @@
 #include "vector/operations.h"
 #include "vector/scale.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/block_scale.h"
 #include "wagesim/arith/requantizer.h"
 #include "wagesim/arith/wide.h"
@@ -13,40 +14,48 @@
 namespace wagesim::rtl {
 namespace {
 
-/// arith::quantize_flag in 64 bits.
+/// arith::quantize_flag in a lane of 32 or 64 bits.
+template <class Code>
 class FlagQuantizer {
 public:
     /// `from_frac`: of the code of x / 2^s.
     FlagQuantizer(int from_frac, const Quantizer& quantizer, int bits)
-        : one_(std::int64_t{1} << quantizer.format.frac),
-          large_(from_frac - quantizer.format.frac),
+        : step_(quantizer.format.frac),
+          large_(from_frac - step_),
+          one_(Code{1} << std::clamp(step_, 0, most)),
           flagged_(from_frac, quantizer, bits),
           plain_(from_frac, with_frac(quantizer, 2 * quantizer.format.frac), bits),
-          threshold_(std::int64_t{1} << std::clamp(large_, 0, arith::most_narrow_bits)) {}
+          threshold_(Code{1} << std::clamp(large_, 0, most)) {}
 
     bool fits() const {
-        return flagged_.fits() && plain_.fits() && large_ <= arith::most_narrow_bits;
+        return flagged_.fits() && plain_.fits() && step_ <= most && large_ <= most;
     }
-    arith::Flagged operator()(std::int64_t code) const {
-        if (code >= threshold_ || code <= -threshold_) {
-            const arith::Quantized large = flagged_(code);
-            return {large.code, true, large.clipped};
-        }
-        const std::int64_t small = plain_.round(code);
-        if (small >= one_) return {1, true, false};
-        if (small <= -one_) return {-1, true, false};
-        return {small, false, false};
+    struct Flagged {
+        Code code, flag, clipped;
+    };
+    Flagged operator()(Code code) const {
+        const auto large = flagged_(code);
+        const Code small = plain_.round(code);
+        const Code one = (small >> (8 * sizeof(Code) - 1)) | 1;  // with the sign of small
+        const Code is_large = size_of(code) >= threshold_;
+        const Code is_one = size_of(small) >= one_;
+        const Code plain = small ^ ((small ^ one) & -is_one);
+        return {plain ^ ((plain ^ large.code) & -is_large), is_large | is_one,
+                large.clipped & is_large};
     }
 
 private:
+    static Code size_of(Code code) { return code < 0 ? -code : code; }
+    static constexpr int most = arith::most_bits<Code>;
     static Quantizer with_frac(Quantizer quantizer, int frac) {
         quantizer.format.frac = frac;
         return quantizer;
     }
-    std::int64_t one_;  // of the larger unit, in the smaller one
-    int large_;         // log2 of the larger unit, in units of the code
-    arith::Requantizer flagged_, plain_;
-    std::int64_t threshold_;  // of a code's magnitude
+    int step_;   // log2 of the ratio of the two units
+    int large_;  // log2 of the larger unit, in units of the code
+    Code one_;   // of the larger unit, in the smaller one
+    arith::Requantizer<Code> flagged_, plain_;
+    Code threshold_;  // of a code's magnitude
 };
 
 struct Results {
@@ -54,21 +63,41 @@ struct Results {
     Counts counts;
 };
 
-template <class Quantize>
-Results quantize_each(Codes& codes, Overflow overflow, Quantize quantize) {
+template <class Code, class Quantize>
+Results quantize_each(Codes& all, Overflow overflow, Quantize quantize) {
     Results results;
-    results.flags.resize(codes.size());
-    std::int64_t clipped = 0, zeroed = 0;
-    for (std::size_t i = 0; i < codes.size(); ++i) {
-        const arith::Flagged flagged = quantize(codes[i]);
-        clipped += flagged.clipped ? 1 : 0;
-        zeroed += (flagged.code == 0) & (codes[i] != 0) ? 1 : 0;
-        codes[i] = flagged.code;
-        results.flags[i] = flagged.flag ? 1 : 0;
-    }
-    results.counts.add_clipped(clipped, overflow);
-    results.counts.underflows = zeroed;
+    results.flags.resize(all.size());
+    results.counts =
+        vectorized([=, all = all.data(), size = all.size(), all_flags = results.flags.data()] {
+            std::int64_t* __restrict const codes = all;
+            std::uint8_t* __restrict const flags = all_flags;
+            std::int64_t clipped = 0, zeroed = 0;
+            for (std::size_t i = 0; i < size; ++i) {
+                const auto code = static_cast<Code>(codes[i]);
+                const auto flagged = quantize(code);
+                clipped += flagged.clipped ? 1 : 0;
+                zeroed += (flagged.code == 0) & (code != 0) ? 1 : 0;
+                codes[i] = flagged.code;
+                flags[i] = flagged.flag ? 1 : 0;
+            }
+            Counts counts;
+            counts.add_clipped(clipped, overflow);
+            counts.underflows = zeroed;
+            return counts;
+        });
     return results;
+}
+
+Results quantize_flags(Codes& codes, const Unit& unit, int s, const Quantizer& quantizer,
+                       int bits) {
+    const int from_frac = s - unit.log2();
+    const FlagQuantizer<std::int32_t> narrow(from_frac, quantizer, bits);
+    if (narrow.fits()) return quantize_each<std::int32_t>(codes, quantizer.overflow, narrow);
+    const FlagQuantizer<std::int64_t> wider(from_frac, quantizer, bits);
+    if (wider.fits()) return quantize_each<std::int64_t>(codes, quantizer.overflow, wider);
+    return quantize_each<std::int64_t>(codes, quantizer.overflow, [=](std::int64_t code) {
+        return arith::quantize_flag(code, unit.frac, unit.exponent, s, quantizer);
+    });
 }
 
 /// Shows the codes as multipliers see them.
@@ -77,8 +106,11 @@ void show_operands(const Machinery& machinery, const Moment& moment, const FlagQ
     if (machinery.watch.probe == nullptr || operation.qp.layer < 0) return;
     const Format& format = operation.quantizer.format;
     Codes operands = machinery.pool.take(box.size());
-    for (std::size_t i = 0; i < codes.size(); ++i)
-        operands[i] = arith::flag_operand(codes[i], results.flags[i] != 0, format.bits);
+    vectorized([to = operands.data(), code = codes.data(), flags = results.flags.data(),
+                size = codes.size(), bits = format.bits] {
+        for (std::size_t i = 0; i < size; ++i)
+            to[i] = arith::flag_operand(code[i], flags[i] != 0, bits);
+    });
     show(machinery, moment, operation.qp, box,
          Format{2 * format.bits - 1, 2 * format.frac, true, s}, operands.data(), results.counts);
 }
@@ -101,13 +133,8 @@ Work flag_quantize(const Machinery& machinery, const Issue& issue, const FlagQua
 
     Codes codes = read_tile(machinery, operation.source, box);
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
-    const FlagQuantizer narrow(s - unit.log2(), quantizer, width_of(operation.source, codes));
     const Results results =
-        narrow.fits()
-            ? quantize_each(codes, quantizer.overflow, narrow)
-            : quantize_each(codes, quantizer.overflow, [&](std::int64_t code) {
-                  return arith::quantize_flag(code, unit.frac, unit.exponent, s, quantizer);
-              });
+        quantize_flags(codes, unit, s, quantizer, width_of(operation.source, codes));
     show_operands(machinery, issue.first_element(work), operation, box, s, codes, results);
     show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
     write_tile(machinery, operation.destination, box, codes);

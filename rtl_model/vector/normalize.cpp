@@ -4,9 +4,11 @@
 
 #include "vector/bank_ports.h"
 #include "vector/channel_quotient.h"
+#include "vector/channel_rows.h"
 #include "vector/codes.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
@@ -25,42 +27,43 @@ Work duration(const MachineConfig& config, const Box& box, const NormalizeCmd& o
 
 /// y * y_unit - mean[c], at the finer frac of y and mu.
 struct Centring {
-    std::vector<Wide> mean;
+    std::vector<Wide> mean, largest;  ///< largest magnitude of each channel's results
     Wide y_unit = 1;
     int frac = 0;
-    int bits = 0;  ///< of the widest result
 };
 
-Centring centring_of(const NormalizeCmd& operation, const std::vector<std::int64_t>& mu) {
+Centring centring_of(const NormalizeCmd& operation, const std::vector<std::int64_t>& mu,
+                     int y_bits) {
     Centring centring;
     const int y_frac = operation.source.frac, mu_frac = operation.mu.format.frac;
     centring.frac = std::max(y_frac, mu_frac);
     centring.y_unit = Wide{1} << (centring.frac - y_frac);
-    arith::UnsignedWide means = 0;
+    const Wide largest_y = largest_product(centring.y_unit, y_bits);
     for (const std::int64_t code : mu) {
         centring.mean.push_back(Wide{code} * (Wide{1} << (centring.frac - mu_frac)));
-        means |= arith::magnitude(centring.mean.back());
+        centring.largest.push_back(largest_y + largest_product(centring.mean.back(), 1));
     }
-    centring.bits = std::max(width_of(operation.source) + centring.frac - y_frac,
-                             arith::bit_length(means) + 1) +
-                    1;
     return centring;
 }
 
 /// Codes to quotients, in place. Returns how many were clipped. `Code` holds what is centred.
 template <class Code, class Quotient>
 std::int64_t divide_codes(Codes& codes, const Centring& centring, Quotient quotient) {
-    const std::vector<Code> mean(centring.mean.begin(), centring.mean.end());
+    const std::vector<Code> means = along_row<Code>(centring.mean);
     const auto unit = static_cast<Code>(centring.y_unit);
-    std::int64_t clipped = 0;
-    for (std::int64_t* code = codes.begin(); code != codes.end();) {
-        for (std::size_t c = 0; c < mean.size(); ++c, ++code) {
-            const arith::Quantized xhat = quotient(c, *code * unit - mean[c]);
-            clipped += xhat.clipped ? 1 : 0;
-            *code = xhat.code;
-        }
-    }
-    return clipped;
+    return vectorized(
+        [=, all = codes.data(), size = codes.size(), row = means.size(), mean = means.data()] {
+            std::int64_t clipped = 0;
+            for_each_row(size, row, [&](std::size_t first, std::size_t count) {
+                std::int64_t* const code = all + first;
+                for (std::size_t i = 0; i < count; ++i) {
+                    const auto xhat = quotient(i, static_cast<Code>(code[i]) * unit - mean[i]);
+                    clipped += xhat.clipped ? 1 : 0;
+                    code[i] = xhat.code;
+                }
+            });
+            return clipped;
+        });
 }
 
 }  // namespace
@@ -72,14 +75,14 @@ Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCm
 
     Buffer& parameters = machinery.memories.parameters;
     const Quantizer& xhat = operation.xhat;
+    Codes codes = read_source(machinery, operation.source, box, moment);
     const Centring centring = centring_of(
         operation,
-        read_codes(parameters, operation.mu_address, box.c, 4, operation.mu.format.is_signed));
+        read_codes(parameters, operation.mu_address, box.c, 4, operation.mu.format.is_signed),
+        width_of(operation.source, codes));
     const ChannelQuotient quotient(
-        parameters, {operation.sigma_address, operation.inverse, operation.sigma.format}, box.c,
-        centring.frac, centring.bits, xhat);
-
-    Codes codes = read_source(machinery, operation.source, box, moment);
+        parameters, {operation.sigma_address, operation.inverse, operation.sigma.format},
+        centring.largest, centring.frac, xhat);
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
     Counts counts;
     counts.add_clipped(quotient.with([&](auto zero, auto divide) {

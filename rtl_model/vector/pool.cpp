@@ -6,6 +6,7 @@
 #include "vector/bit_plane.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/quantize.h"
 
 namespace wagesim::rtl {
@@ -49,8 +50,9 @@ std::vector<std::int64_t> window_codes(const Pool& operation, const Box& box, co
 }
 
 /// The larger of each channel's code in `window` and `from`; where it is `from`'s, `place` won.
-void keep_larger(const std::int64_t* from, std::uint8_t place, std::int32_t channels,
-                 std::int64_t* window, std::uint8_t* winners) {
+/// Places are as wide as codes, so that vectors hold both alike.
+void keep_larger(const std::int64_t* from, std::int64_t place, std::int32_t channels,
+                 std::int64_t* window, std::int64_t* winners) {
     for (std::int32_t c = 0; c < channels; ++c) {
         const bool wins = from[c] > window[c];
         window[c] = wins ? from[c] : window[c];
@@ -111,9 +113,9 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
     std::vector<std::uint8_t> index(operation.index.exists() ? static_cast<std::size_t>(box.size())
                                                              : 0);
     Counts counts;
-    std::int64_t* window = out.data();
-    std::vector<std::uint8_t> winners(static_cast<std::size_t>(box.c));
-    for (std::int32_t n = 0; n < box.n; ++n) {
+    std::vector<std::int64_t> winners(static_cast<std::size_t>(box.c));
+    const auto pool_image = [&](std::int32_t n) {
+        std::int64_t* window = out.data() + n * (box.size() / box.n);
         for (std::int32_t oh = box.h0; oh < box.h0 + box.h; ++oh) {
             for (std::int32_t ow = box.w0; ow < box.w0 + box.w; ++ow, window += box.c) {
                 // Padding never wins; in an average it counts as zeros.
@@ -131,8 +133,7 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
                             (std::int64_t{n} * covered.h + (ih - rows.first)) * covered.w +
                             (iw - columns.first);
                         const std::int64_t* const from = codes.data() + pixel * box.c;
-                        const auto place = static_cast<std::uint8_t>(
-                            (ih - top) * operation.kernel_w + (iw - left));
+                        const std::int64_t place = (ih - top) * operation.kernel_w + (iw - left);
                         if (operation.average)
                             for (std::int32_t c = 0; c < box.c; ++c) window[c] += from[c];
                         else
@@ -148,11 +149,15 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
                     }
                 }
                 if (!index.empty())
-                    std::copy(winners.begin(), winners.end(),
-                              index.begin() + (window - out.data()));
+                    std::transform(winners.begin(), winners.end(),
+                                   index.begin() + (window - out.data()),
+                                   [](auto place) { return static_cast<std::uint8_t>(place); });
             }
         }
-    }
+    };
+    vectorized([&] {
+        for (std::int32_t n = 0; n < box.n; ++n) pool_image(n);
+    });
     if (machinery.lanes != nullptr) {
         machinery.lanes->show_windows(
             LaneWaves::in, box, area,

@@ -8,6 +8,7 @@
 #include "vector/operations.h"
 #include "vector/scale.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/quantize.h"
 
 namespace wagesim::rtl {
@@ -26,12 +27,15 @@ void scatter(const PoolBack& operation, const Box& box, const Box& windows, cons
                 std::int64_t* const sum =
                     sums.data() + ((std::int64_t{n} * box.h + h) * box.w + w) * box.c;
                 const std::int32_t place = (h - top) * operation.kernel_w + (w - left);
-                for (std::int32_t c = 0; c < box.c; ++c)
-                    sum[c] += operation.average || winner[c] == place ? error[c] : 0;
+                if (operation.average)
+                    for (std::int32_t c = 0; c < box.c; ++c) sum[c] += error[c];
+                else
+                    for (std::int32_t c = 0; c < box.c; ++c)
+                        sum[c] += error[c] & -std::int64_t{winner[c] == place};
             }
     };
     std::fill(sums.begin(), sums.end(), 0);
-    for (std::int32_t n = 0; n < box.n; ++n)
+    const auto scatter_image = [&](std::int32_t n) {
         for (std::int32_t oh = windows.h0; oh < windows.h0 + windows.h; ++oh)
             for (std::int32_t ow = windows.w0; ow < windows.w0 + windows.w; ++ow) {
                 scatter_window(n, oh * operation.stride_y - operation.padding_h - box.h0,
@@ -39,6 +43,10 @@ void scatter(const PoolBack& operation, const Box& box, const Box& windows, cons
                 error += box.c;
                 if (!operation.average) winner += box.c;
             }
+    };
+    vectorized([&] {
+        for (std::int32_t n = 0; n < box.n; ++n) scatter_image(n);
+    });
 }
 
 constexpr int more_bits = 8;  // of pool_err's fraction

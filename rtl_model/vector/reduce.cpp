@@ -4,10 +4,12 @@
 
 #include "vector/bank_ports.h"
 #include "vector/bit_plane.h"
+#include "vector/channel_rows.h"
 #include "vector/codes.h"
 #include "vector/error_sums.h"
 #include "vector/operations.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/block_scale.h"
 
 namespace wagesim::rtl {
@@ -28,14 +30,27 @@ std::vector<ErrorSums> read_error_sums(Buffer& parameters, std::int64_t address,
 void add_error_sums(Buffer& parameters, std::int64_t address, std::int64_t channels,
                     const Codes& errors, const Codes* xhat) {
     const auto width = static_cast<std::size_t>(channels);
-    std::vector<std::uint64_t> sums(width), products(width);  // as registers wrap
-    for (std::size_t i = 0; i < errors.size(); i += width)
-        for (std::size_t c = 0; c < width; ++c)
-            sums[c] += static_cast<std::uint64_t>(errors[i + c]);
-    if (xhat != nullptr)
-        for (std::size_t i = 0; i < errors.size(); i += width)
-            for (std::size_t c = 0; c < width; ++c)
-                products[c] += static_cast<std::uint64_t>(errors[i + c] * (*xhat)[i + c]);
+    const std::vector<std::uint64_t> zeros(width);  // as registers wrap
+    std::vector<std::uint64_t> sum_row = along_row<std::uint64_t>(zeros), product_row = sum_row;
+    vectorized([all_e = errors.data(), all_x = xhat != nullptr ? xhat->data() : nullptr,
+                size = errors.size(), row = sum_row.size(), sums = sum_row.data(),
+                products = product_row.data()] {
+        for_each_row(size, row, [&](std::size_t first, std::size_t count) {
+            const std::int64_t* const e = all_e + first;
+            for (std::size_t i = 0; i < count; ++i) sums[i] += static_cast<std::uint64_t>(e[i]);
+            if (all_x == nullptr) return;
+            const std::int64_t* const x = all_x + first;
+            for (std::size_t i = 0; i < count; ++i)
+                products[i] +=
+                    static_cast<std::uint64_t>(std::int64_t{static_cast<std::int32_t>(e[i])} *
+                                               static_cast<std::int32_t>(x[i]));
+        });
+    });
+    std::vector<std::uint64_t> sums = zeros, products = zeros;
+    for (std::size_t i = 0; i < sum_row.size(); ++i) {
+        sums[i % width] += sum_row[i];
+        products[i % width] += product_row[i];
+    }
     const std::vector<ErrorSums> before = read_error_sums(parameters, address, channels);
     std::vector<std::int64_t> after;
     for (std::size_t c = 0; c < width; ++c) {
@@ -62,8 +77,10 @@ Work reduce(const Machinery& machinery, const Issue& issue, const Reduce& operat
     if (operation.flags.exists()) {
         const std::vector<std::uint8_t> flags =
             read_plane(machinery.memories, operation.flags, box);
-        for (std::size_t i = 0; i < errors.size(); ++i)
-            errors[i] = arith::flag_operand(errors[i], flags[i] != 0, code_bits);
+        vectorized([code = errors.data(), size = errors.size(), flags = flags.data()] {
+            for (std::size_t i = 0; i < size; ++i)
+                code[i] = arith::flag_operand(code[i], flags[i] != 0, code_bits);
+        });
     }
     show_lanes(machinery, issue, work, LaneWaves::in, operation.source, errors);
     std::optional<Codes> xhat;

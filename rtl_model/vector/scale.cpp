@@ -5,6 +5,7 @@
 #include <string>
 
 #include "vector/codes.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/block_scale.h"
 #include "wagesim/arith/wide.h"
 
@@ -57,14 +58,20 @@ void write_scale(Buffer& parameters, std::int64_t address, const ScaleRecord& re
 
 void gather_largest(Buffer& parameters, std::int64_t address, const Codes& codes) {
     if (address < 0) return;
-    std::uint64_t largest = read_largest(parameters, address);
-    for (const std::int64_t code : codes) {
-        const std::int64_t sign = code >> 63;
-        const std::uint64_t size =
-            static_cast<std::uint64_t>(code ^ sign) - static_cast<std::uint64_t>(sign);
-        largest = std::max(largest, size);
-    }
-    write_largest(parameters, address, largest);
+    struct Range {
+        std::int64_t lowest = 0, highest = 0;
+    };
+    const Range range = vectorized([code = codes.data(), size = codes.size()] {
+        Range all;
+        for (std::size_t i = 0; i < size; ++i) {
+            all.lowest = std::min(all.lowest, code[i]);
+            all.highest = std::max(all.highest, code[i]);
+        }
+        return all;
+    });
+    const std::uint64_t most = std::max(static_cast<std::uint64_t>(range.highest),
+                                        ~static_cast<std::uint64_t>(range.lowest) + 1);
+    write_largest(parameters, address, std::max(read_largest(parameters, address), most));
 }
 
 Unit unit_of(Buffer& parameters, const ScaleView& view) {

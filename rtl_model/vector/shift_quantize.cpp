@@ -7,6 +7,7 @@
 #include "vector/quantize_codes.h"
 #include "vector/scale.h"
 #include "vector/tile_view.h"
+#include "vector/vectorized.h"
 
 namespace wagesim::rtl {
 namespace {
@@ -51,7 +52,9 @@ Work shift_quantize(const Machinery& machinery, const Issue& issue,
     show(machinery, moment, operation.qp, box, format, codes.data(), counts);
     if (operation.mask.exists()) {
         const std::vector<std::uint8_t> mask = read_plane(machinery.memories, operation.mask, box);
-        for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = mask[i] != 0 ? codes[i] : 0;
+        vectorized([code = codes.data(), mask = mask.data(), size = codes.size()] {
+            for (std::size_t i = 0; i < size; ++i) code[i] = mask[i] != 0 ? code[i] : 0;
+        });
         show(machinery, moment, operation.masked_qp, box, format, codes.data(), Counts{});
     }
     gather_largest(parameters, operation.largest_address, codes);

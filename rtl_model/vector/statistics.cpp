@@ -3,7 +3,11 @@
 
 #include <vector>
 
+#include "vector/channel_rows.h"
+#include "vector/codes.h"
+#include "vector/vectorized.h"
 #include "wagesim/arith/saturate.h"
+#include "wagesim/arith/wide.h"
 
 namespace wagesim::rtl {
 namespace {
@@ -17,6 +21,31 @@ void write_statistics(Buffer& parameters, std::int64_t address,
         to[byte] = static_cast<std::uint8_t>(statistics.sum >> (8 * byte));
     for (int byte = 0; byte < statistics_bytes - sum_bytes; ++byte)
         to[sum_bytes + byte] = static_cast<std::uint8_t>(statistics.sum_of_squares >> (8 * byte));
+}
+
+/// `Code` holds every code, `Square` every sum of squares.
+template <class Code, class Square>
+std::vector<ChannelStatistics> statistics_of(const Codes& codes, std::int64_t channels) {
+    const std::vector<std::int64_t> zeros(static_cast<std::size_t>(channels));
+    std::vector<std::int64_t> sums = along_row<std::int64_t>(zeros);
+    std::vector<Square> squares = along_row<Square>(zeros);
+    vectorized([all = codes.data(), size = codes.size(), row = sums.size(), sum = sums.data(),
+                square = squares.data()] {
+        for_each_row(size, row, [&](std::size_t first, std::size_t count) {
+            const std::int64_t* const code = all + first;
+            for (std::size_t i = 0; i < count; ++i) sum[i] += code[i];
+            for (std::size_t i = 0; i < count; ++i) {
+                const auto y = static_cast<Code>(code[i]);
+                square[i] += Square{y} * y;
+            }
+        });
+    });
+    std::vector<ChannelStatistics> statistics(zeros.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        statistics[i % zeros.size()].sum += sums[i];
+        statistics[i % zeros.size()].sum_of_squares += squares[i];
+    }
+    return statistics;
 }
 
 }  // namespace
@@ -33,14 +62,11 @@ ChannelStatistics read_statistics(Buffer& parameters, std::int64_t address) {
 
 void add_statistics(Buffer& parameters, std::int64_t address, const Codes& codes,
                     std::int64_t channels) {
-    std::vector<ChannelStatistics> added(static_cast<std::size_t>(channels));
-    for (std::size_t i = 0; i < codes.size();) {
-        for (ChannelStatistics& channel : added) {
-            const std::int64_t y = codes[i++];
-            channel.sum += y;
-            channel.sum_of_squares += Wide{y} * y;
-        }
-    }
+    const int bits = width_of(codes);
+    const std::vector<ChannelStatistics> added =
+        2 * bits + arith::bit_length(codes.size()) <= 64 && bits <= 32
+            ? statistics_of<std::int32_t, std::int64_t>(codes, channels)
+            : statistics_of<std::int64_t, Wide>(codes, channels);
     for (std::int64_t c = 0; c < channels; ++c) {
         const std::int64_t at = address + c * statistics_bytes;
         const ChannelStatistics& more = added[static_cast<std::size_t>(c)];

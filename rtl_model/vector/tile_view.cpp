@@ -6,7 +6,8 @@
 
 #include "control/extent.h"
 #include "vector/codes.h"
-#include "wagesim/arith/wide.h"
+#include "vector/vectorized.h"
+#include "wagesim/arith/requantizer.h"
 
 namespace wagesim::rtl {
 namespace {
@@ -80,24 +81,40 @@ Codes read_accumulators(const Machinery& machinery, const TileView& view, const 
         throw MachineError("accumulators: a tile of " + std::to_string(view.bits) + " bits");
     Accumulators& accumulators = machinery.memories.accumulators;
     const bool wrapping = machinery.config.accumulator_overflow == Overflow::wrap;
-    const int unused = 64 - view.bits;
+    const std::uint64_t kept_bits = ~std::uint64_t{0} >> (64 - view.bits);
+    const std::uint64_t half = std::uint64_t{1} << (view.bits - 1);
     Codes codes = machinery.pool.take(box.size());
     std::int64_t lost_or_marked = 0, lost = 0, marked = 0;
-    for_each_row(
-        view, box,
-        [&](std::int64_t row, std::int64_t columns, std::int64_t first, std::int64_t distance) {
-            const std::int64_t* const sums = accumulators.read_row(row, columns);
-            const std::uint8_t* const overflowed = accumulators.overflowed_row(row);
-            std::int64_t* kept = codes.data() + first;
-            for (std::int64_t column = 0; column < columns; ++column, kept += distance) {
-                const auto raised = static_cast<std::uint64_t>(sums[column]) << unused;
-                *kept = static_cast<std::int64_t>(raised) >> unused;
-                const int is_lost = *kept != sums[column] ? 1 : 0;
-                lost += is_lost;
-                marked += overflowed[column];
-                lost_or_marked += is_lost | overflowed[column];
-            }
-        });
+    const auto take_row = [&](std::int64_t row, std::int64_t columns, std::int64_t* kept,
+                              std::int64_t distance) {
+        const std::int64_t* const sums = accumulators.read_row(row, columns);
+        const std::uint8_t* const overflowed = accumulators.overflowed_row(row);
+        std::int64_t row_lost_or_marked = 0, row_lost = 0, row_marked = 0;
+        for (std::int64_t column = 0; column < columns; ++column) {
+            // The lowest code moved to 0, and back.
+            const std::uint64_t moved =
+                (static_cast<std::uint64_t>(sums[column]) + half) & kept_bits;
+            const auto code = static_cast<std::int64_t>(moved - half);
+            kept[column * distance] = code;
+            const std::int64_t is_lost = code != sums[column] ? 1 : 0;
+            row_lost += is_lost;
+            row_marked += overflowed[column];
+            row_lost_or_marked += is_lost | overflowed[column];
+        }
+        lost += row_lost;
+        marked += row_marked;
+        lost_or_marked += row_lost_or_marked;
+    };
+    vectorized([&] {
+        for_each_row(
+            view, box,
+            [&](std::int64_t row, std::int64_t columns, std::int64_t first, std::int64_t distance) {
+                if (distance == 1)  // known, a loop takes many at once
+                    take_row(row, columns, codes.data() + first, 1);
+                else
+                    take_row(row, columns, codes.data() + first, distance);
+            });
+    });
     counts.wraps = wrapping ? lost_or_marked : lost;
     counts.saturations = wrapping ? 0 : marked;
     return codes;
@@ -128,10 +145,8 @@ std::int64_t rows_of(const TileView& view, const Box& box) {
 }
 
 int width_of(const TileView& view, const Codes& codes) {
-    if (width_of(view) < 64) return width_of(view);
-    std::uint64_t all = 0;
-    for (const std::int64_t code : codes) all |= static_cast<std::uint64_t>(code ^ (code >> 63));
-    return arith::bit_length(all) + 1;
+    if (width_of(view) <= arith::most_bits<std::int32_t>) return width_of(view);
+    return width_of(codes);
 }
 
 Codes read_tile(const Machinery& machinery, const TileView& view, const Box& box) {

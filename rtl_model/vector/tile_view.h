@@ -32,8 +32,8 @@ inline int width_of(const TileView& view) {
     if (view.space == Space::accumulators) return view.bits;
     return 8 * view.bytes + (view.is_signed ? 0 : 1);
 }
-/// The same of codes at hand, where the view tells too little: those of 8 bytes are rarely that
-/// wide.
+/// The same of codes at hand, where the view tells too little: those of 4 bytes and more are rarely
+/// that wide.
 int width_of(const TileView& view, const Codes& codes);
 
 }  // namespace wagesim::rtl

@@ -1,8 +1,9 @@
-// Q (quantize.h) of many codes with one quantiser: 64 bits, no branch, nothing worked out twice.
+// Q (quantize.h) of many codes with one quantiser: no branch, nothing worked out twice.
 #pragma once
 
 #include <cassert>
 #include <cstdint>
+#include <type_traits>
 
 #include "wagesim/arith/quantize.h"
 #include "wagesim/arith/saturate.h"
@@ -10,61 +11,76 @@
 
 namespace wagesim::arith {
 
-/// Codes and registers of no more bits leave room for a sum and a rounding in 64.
-inline constexpr int most_narrow_bits = 61;
+/// Codes and registers of no more bits leave room for a sum and a rounding in a `Lane` of 32 or 64.
+template <class Lane>
+inline constexpr int most_bits = 8 * static_cast<int>(sizeof(Lane)) - 3;
 
-/// fit() into one register of at most `most_narrow_bits` bits.
+/// `Quantized` in a lane. `clipped`, 1 or 0, is as wide as the code, so that vectors hold both
+/// alike.
+template <class Lane>
+struct QuantizedLane {
+    Lane code, clipped;
+};
+
+/// fit() into one register that `holds()`.
+template <class Lane>
 class Fitter {
 public:
-    constexpr Fitter(const Format& format, Overflow overflow)
-        : wraps_(overflow == Overflow::wrap),
-          is_signed_(format.is_signed),
-          unused_(64 - format.bits),
-          high_(static_cast<std::int64_t>(max_code(format, overflow))),
-          low_(static_cast<std::int64_t>(min_code(format, overflow))) {}
+    static constexpr bool holds(const Format& format) {
+        return format.bits + (format.is_signed ? 0 : 1) <= width;
+    }
 
-    constexpr Quantized operator()(std::int64_t code) const {
-        assert(64 - unused_ <= most_narrow_bits);
-        std::int64_t fitted = code > high_ ? high_ : code;
-        fitted = fitted < low_ ? low_ : fitted;
-        if (wraps_) {
-            const auto raised = static_cast<std::uint64_t>(code) << unused_;
-            fitted = is_signed_ ? static_cast<std::int64_t>(raised) >> unused_
-                                : static_cast<std::int64_t>(raised >> unused_);
-        }
-        return {fitted, fitted != code};
+    constexpr Fitter(const Format& format, Overflow overflow)
+        : wraps_(overflow == Overflow::wrap ? ~Unsigned{0} : Unsigned{0}),
+          used_(~Unsigned{0} >> (holds(format) ? width - format.bits : 0)),
+          below_(format.is_signed ? (used_ >> 1) + 1 : 0),
+          high_(static_cast<Lane>(max_code(format, overflow))),
+          low_(static_cast<Lane>(min_code(format, overflow))) {}
+
+    constexpr QuantizedLane<Lane> operator()(Lane code) const {
+        const Lane least = code > low_ ? code : low_;
+        const auto clamped = static_cast<Unsigned>(least < high_ ? least : high_);
+        // The lowest code moved to 0, and back.
+        const Unsigned wrapped = ((static_cast<Unsigned>(code) + below_) & used_) - below_;
+        const auto fitted = static_cast<Lane>(clamped ^ ((clamped ^ wrapped) & wraps_));
+        return {fitted, fitted != code ? 1 : 0};
     }
 
 private:
-    bool wraps_, is_signed_;
-    int unused_;
-    std::int64_t high_, low_;
+    using Unsigned = std::make_unsigned_t<Lane>;
+    static constexpr int width = 8 * static_cast<int>(sizeof(Lane));
+    Unsigned wraps_;  // all bits or none
+    Unsigned used_;   // the register's bits
+    Unsigned below_;  // how far down its codes go
+    Lane high_, low_;
 };
 
 /// requantize() of codes of at most `bits` bits, sign included.
+template <class Lane>
 class Requantizer {
 public:
     constexpr Requantizer(int from_frac, const Quantizer& quantizer, int bits)
         : fitter_(quantizer.format, quantizer.overflow) {
+        constexpr int most = most_bits<Lane>;
         const int n = from_frac - quantizer.format.frac;
         if (n > 0)
-            set_rounding(n < most_narrow_bits ? n : most_narrow_bits, quantizer.rounding);
-        else if (n > -most_narrow_bits)
-            unit_ = std::int64_t{1} << -n;
-        fits_ = n <= most_narrow_bits && bits - (n < 0 ? n : 0) <= most_narrow_bits &&
-                quantizer.format.bits <= most_narrow_bits &&
+            set_rounding(n < most ? n : most, quantizer.rounding);
+        else if (n > -most)
+            unit_ = Lane{1} << -n;
+        fits_ = n <= most && bits - (n < 0 ? n : 0) <= most && quantizer.format.bits <= most &&
                 quantizer.rounding != Rounding::stochastic;
     }
 
-    /// False: 64 bits might not hold what is on the way; requantize() must do it.
+    /// False: a lane might not hold what is on the way; requantize() must do it.
     constexpr bool fits() const { return fits_; }
 
-    constexpr Quantized operator()(std::int64_t code) const { return fitter_(round(code)); }
+    constexpr QuantizedLane<Lane> operator()(Lane code) const { return fitter_(round(code)); }
     /// Before it is fitted.
-    constexpr std::int64_t round(std::int64_t code) const {
+    constexpr Lane round(Lane code) const {
         assert(fits_);
-        const std::int64_t x = code * unit_;
-        return (x + added_ + ((x >> right_) & odd_) + ((x >> 63) & negative_)) >> right_;
+        constexpr int sign = 8 * static_cast<int>(sizeof(Lane)) - 1;
+        const Lane x = code * unit_;
+        return (x + added_ + ((x >> right_) & odd_) + ((x >> sign) & negative_)) >> right_;
     }
 
 private:
@@ -72,7 +88,7 @@ private:
     /// tie must go down.
     constexpr void set_rounding(int n, Rounding rounding) {
         right_ = n;
-        const std::int64_t half = std::int64_t{1} << (n - 1);
+        const Lane half = Lane{1} << (n - 1);
         switch (rounding) {
             case Rounding::half_even:
                 added_ = half - 1;
@@ -94,10 +110,10 @@ private:
         }
     }
 
-    Fitter fitter_;
+    Fitter<Lane> fitter_;
     bool fits_ = false;
     int right_ = 0;
-    std::int64_t unit_ = 1, added_ = 0, odd_ = 0, negative_ = 0;
+    Lane unit_ = 1, added_ = 0, odd_ = 0, negative_ = 0;
 };
 
 }  // namespace wagesim::arith
