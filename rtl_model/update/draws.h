@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "vector/vectorized.h"
 #include "wagesim/arith/random.h"
 
 namespace wagesim::rtl {
@@ -30,7 +31,6 @@ public:
     /// One for each of the elements [first, first + count), in memory order.
     std::vector<std::uint32_t> take(const Key& key, std::int64_t first, std::int64_t count) {
         std::vector<std::uint32_t> draws;
-        draws.reserve(static_cast<std::size_t>(count));
         if (source_) {
             for (std::int64_t i = first; i < first + count; ++i)
                 draws.push_back(source_(key.op, i));
@@ -43,10 +43,14 @@ public:
             else
                 streams_.emplace<0>(key.seed, key.step, key.op);
         }
+        draws.resize(static_cast<std::size_t>(count));
         std::visit(
             [&](auto& streams) {
-                for (std::int64_t i = first; i < first + count; ++i)
-                    draws.push_back(streams.draw16(static_cast<std::uint64_t>(i)));
+                vectorized([&] {
+                    std::uint32_t* to = draws.data();
+                    for (std::int64_t i = first; i < first + count; ++i)
+                        *to++ = streams.draw16(static_cast<std::uint64_t>(i));
+                });
             },
             streams_);
         return draws;

@@ -6,12 +6,13 @@
 #include <variant>
 
 #include "vector/bank_ports.h"
-#include "vector/channel_vector.h"
 #include "vector/codes.h"
 #include "vector/quantize_codes.h"
 #include "vector/scale.h"
+#include "vector/vectorized.h"
+#include "vector/weighted_sum.h"
 #include "wagesim/arith/constant_quantize.h"
-#include "wagesim/arith/quantize.h"
+#include "wagesim/arith/requantizer.h"
 
 namespace wagesim::rtl {
 namespace {
@@ -41,9 +42,46 @@ Wide unit_at(int register_frac, int frac, const char* what) {
     return Wide{1} << (register_frac - frac);
 }
 
-arith::Quantized fit(Wide exact, const Quantizer& quantizer) {
-    const auto fitted = arith::fit(exact, quantizer.format, quantizer.overflow);
-    return {static_cast<std::int64_t>(fitted.value), fitted.clipped};
+Term term_of(const Codes& codes, Wide unit) { return {codes.data(), unit, width_of(codes)}; }
+
+/// Q in place; what becomes 0 is counted for errors only.
+Counts quantize(Codes& codes, int from_frac, const Quantizer& quantizer) {
+    Counts counts =
+        quantize_codes(codes.data(), codes.size(), from_frac, quantizer, width_of(codes));
+    counts.underflows = 0;
+    return counts;
+}
+
+template <class Code, class Quantize>
+Counts draw_each(Codes& codes, const std::vector<std::uint32_t>& draws, Quantize quantize) {
+    return vectorized([=, code = codes.data(), size = codes.size(), draw = draws.data()] {
+        std::int64_t clipped = 0, zeroed = 0;
+        for (std::size_t i = 0; i < size; ++i) {
+            const auto before = static_cast<Code>(code[i]);
+            const auto quantized = quantize(before, draw[i]);
+            clipped += quantized.clipped ? 1 : 0;
+            zeroed += (quantized.code == 0) & (before != 0) ? 1 : 0;
+            code[i] = quantized.code;
+        }
+        Counts counts;
+        counts.saturations = clipped;
+        counts.underflows = zeroed;
+        return counts;
+    });
+}
+
+/// CQ in place, for gradients of the unit 2^s.
+Counts quantize_gradients(Codes& codes, const Unit& unit, int s, int dr_log2, Rounding rounding,
+                          const std::vector<std::uint32_t>& draws) {
+    const int n = s - unit.log2() - dr_log2, bits = width_of(codes);
+    const bool is_drawn = rounding == Rounding::stochastic;
+    const arith::StochasticQuantizer<std::int32_t> narrow(n, dr_log2, bits);
+    if (is_drawn && narrow.fits()) return draw_each<std::int32_t>(codes, draws, narrow);
+    const arith::StochasticQuantizer<std::int64_t> wider(n, dr_log2, bits);
+    if (is_drawn && wider.fits()) return draw_each<std::int64_t>(codes, draws, wider);
+    return draw_each<Wide>(codes, draws, [=](Wide code, std::uint32_t draw) {
+        return arith::quantize_constant(code, unit.frac, unit.exponent, s, dr_log2, rounding, draw);
+    });
 }
 
 }  // namespace
@@ -66,12 +104,9 @@ Work UpdateUnit::quantize(const QuantizeCmd& operation, std::int64_t index, std:
                                 {operation.destination_address, operation.destination_bytes}});
     const Quantizer& quantizer = operation.quantizer;
     Buffer& activations = machinery_.memories.activations;
-    std::vector<std::int64_t> codes =
-        read_codes(activations, operation.source_address, operation.count, operation.source_bytes,
-                   operation.source_signed);
-    Counts counts = quantize_codes(codes.data(), codes.size(), operation.source_frac, quantizer,
-                                   8 * operation.source_bytes + 1);
-    counts.underflows = 0;  // they are counted for errors only
+    Codes codes = read_codes(pool_, activations, operation.source_address, operation.count,
+                             operation.source_bytes, operation.source_signed);
+    const Counts counts = rtl::quantize(codes, operation.source_frac, quantizer);
     Box box;
     box.c = static_cast<std::int32_t>(operation.count);
     show(machinery_, Moment{index, start + work.latency}, operation.qp, box, quantizer.format,
@@ -91,23 +126,24 @@ Work UpdateUnit::update(const Update& operation, std::int64_t index, std::int64_
 
     Buffer& activations = machinery_.memories.activations;
     const auto read = [&](const Place& place, bool is_signed) {
-        return read_codes(activations, place.address, operation.count, place.bytes, is_signed);
+        return read_codes(pool_, activations, place.address, operation.count, place.bytes,
+                          is_signed);
     };
-    const std::vector<std::int64_t> gradients = read(gradient, true);
-    const std::vector<std::int64_t> kept = read(accumulator, operation.accq.format.is_signed);
-    const std::vector<std::int64_t> masters = read(master, operation.master.format.is_signed);
+    Codes g = read(gradient, true);
+    Codes accq = read(accumulator, operation.accq.format.is_signed);
+    Codes w = read(master, operation.master.format.is_signed);
 
     const StepRegisters& step = machinery_.memories.step;
-    std::vector<std::uint32_t> draws;
-    Unit unit;
-    int s = 0;
+    Counts g_counts;
     if (operation.constant) {
         if (step.dr_log2 < 0 || step.dr_log2 > 62)
             throw MachineError("UPDATE: dr = 2^" + std::to_string(step.dr_log2));
-        unit = unit_of(machinery_.memories.parameters, operation.scale);
-        s = read_scale(machinery_.memories.parameters, operation.scale.address).s;
-        draws = draws_.take({step.seed, step.step, operation.stream_op, operation.lfsr},
-                            operation.first, operation.count);
+        const Unit unit = unit_of(machinery_.memories.parameters, operation.scale);
+        const int s = read_scale(machinery_.memories.parameters, operation.scale.address).s;
+        g_counts = quantize_gradients(
+            g, unit, s, step.dr_log2, operation.g.rounding,
+            draws_.take({step.seed, step.step, operation.stream_op, operation.lfsr},
+                        operation.first, operation.count));
     }
 
     constexpr int momentum_frac = 2;
@@ -120,41 +156,32 @@ Work UpdateUnit::update(const Update& operation, std::int64_t index, std::int64_
     const Wide step_unit =
         unit_at(operation.master.format.frac, lr_frac + acc_format.frac, "the master");
 
-    ChannelVector g, acc, accq, w, quantized;
-    for (std::size_t i = 0; i < gradients.size(); ++i) {
-        arith::Quantized gradient_code{gradients[i], false};
-        if (operation.constant) {
-            gradient_code = arith::quantize_constant(gradients[i], unit.frac, unit.exponent, s,
-                                                     step.dr_log2, operation.g.rounding, draws[i]);
-            g.counts.underflows += gradient_code.code == 0 && gradients[i] != 0 ? 1 : 0;
-        }
-        g.take(gradient_code, Overflow::saturate);
-        acc.take(fit(kept[i] * kept_unit + gradient_code.code * g_unit, operation.acc),
-                 operation.acc.overflow);
-        const std::int64_t momentum = acc.codes.back();
-        accq.take(arith::requantize(momentum, acc_format.frac, operation.accq),
-                  operation.accq.overflow);
-        w.take(fit(masters[i] - Wide{step.lr} * momentum * step_unit, operation.master),
-               operation.master.overflow);
-        quantized.take(
-            arith::requantize(w.codes.back(), operation.master.format.frac, operation.quantized),
-            operation.quantized.overflow);
-    }
+    Codes acc = pool_.take(operation.count), quantized = pool_.take(operation.count);
+    const Counts acc_counts = weighted_sum(term_of(accq, kept_unit), term_of(g, g_unit), g.size(),
+                                           operation.acc, acc.data());
+    std::copy(acc.begin(), acc.end(), accq.begin());
+    const Counts accq_counts = rtl::quantize(accq, acc_format.frac, operation.accq);
+    const Counts w_counts = weighted_sum(term_of(w, 1), term_of(acc, -Wide{step.lr} * step_unit),
+                                         g.size(), operation.master, w.data());
+    std::copy(w.begin(), w.end(), quantized.begin());
+    const Counts quantized_counts =
+        rtl::quantize(quantized, operation.master.format.frac, operation.quantized);
 
     Box box;
     box.c = static_cast<std::int32_t>(operation.count);
-    const auto deliver = [&](const QpId& qp, const Format& format, const ChannelVector& vector) {
-        show(machinery_, Moment{index, start + work.latency}, qp, box, format, vector.codes.data(),
-             vector.counts, operation.first);
+    const auto deliver = [&](const QpId& qp, const Format& format, const Codes& codes,
+                             const Counts& counts) {
+        show(machinery_, Moment{index, start + work.latency}, qp, box, format, codes.data(), counts,
+             operation.first);
     };
-    const auto store = [&](const Place& place, const Format& format, const ChannelVector& vector) {
-        write_codes(activations, place.address, vector.codes, place.bytes, format.is_signed);
+    const auto store = [&](const Place& place, const Format& format, const Codes& codes) {
+        write_codes(activations, place.address, codes, place.bytes, format.is_signed);
     };
-    if (operation.constant) deliver(operation.g_qp, operation.g.format, g);
-    deliver(operation.acc_qp, acc_format, acc);
-    deliver(operation.accq_qp, operation.accq.format, accq);
-    deliver(operation.master_qp, operation.master.format, w);
-    deliver(operation.quantized_qp, operation.quantized.format, quantized);
+    if (operation.constant) deliver(operation.g_qp, operation.g.format, g, g_counts);
+    deliver(operation.acc_qp, acc_format, acc, acc_counts);
+    deliver(operation.accq_qp, operation.accq.format, accq, accq_counts);
+    deliver(operation.master_qp, operation.master.format, w, w_counts);
+    deliver(operation.quantized_qp, operation.quantized.format, quantized, quantized_counts);
     store(accumulator, operation.accq.format, accq);
     store(master, operation.master.format, w);
     store(made, operation.quantized.format, quantized);

@@ -77,6 +77,44 @@ TEST(ConstantQuantizer, RoundsStochasticallyByTheFormulaOnValues) {
     EXPECT_GT(clipped, 1000);
 }
 
+template <class Lane>
+void expect_the_formula_in_a_lane(std::uint64_t seed) {
+    constexpr int most = most_bits<Lane>;
+    test::RandomCodes codes(seed);
+    std::int64_t clipped = 0, away = 0;
+    for (int i = 0; i < 40000; ++i) {
+        const Wide end = (Wide{1} << (most - 1)) - 1;
+        const Wide code = i % 3 == 0 ? (i % 2 == 0 ? end : -end - 1) : codes(most - 1);
+        const int n = 1 + static_cast<int>(codes.below(2 * most));
+        const int dr_log2 = static_cast<int>(codes.below(i % 2 == 0 ? 9 : most));
+        const auto draw = static_cast<std::uint32_t>(codes.below(65536));
+        const StochasticQuantizer<Lane> narrow(n, dr_log2, most);
+        ASSERT_TRUE(narrow.fits()) << n << ", dr = 2^" << dr_log2;
+        const Rational in_dr = scaled(Rational(test::exact(code)), -n);
+        const Integer whole = stochastic_by_definition(in_dr, draw);
+        const Integer expected = test::clip(whole, test::power_of_two<Integer>(dr_log2) - 1);
+        const auto got = narrow(static_cast<Lane>(code), draw);
+        ASSERT_EQ(Integer(got.code), expected)
+            << test::text(code) << " by " << n << ", draw " << draw << ", seed " << seed;
+        ASSERT_EQ(got.clipped, whole != expected ? 1 : 0) << test::text(code) << ", seed " << seed;
+        clipped += got.clipped;
+        away += test::absolute(Rational(whole)) > test::absolute(in_dr) ? 1 : 0;
+    }
+    EXPECT_GT(away, 1000);
+    EXPECT_GT(clipped, 1000);
+    EXPECT_FALSE(StochasticQuantizer<Lane>(1, 7, most + 1).fits());
+    EXPECT_FALSE(StochasticQuantizer<Lane>(1, most, most).fits());
+    EXPECT_FALSE(StochasticQuantizer<Lane>(0, 7, most).fits()) << "a left shift is not rounded";
+}
+
+TEST(ConstantQuantizer, RoundsStochasticallyInALaneOfThirtyTwoBits) {
+    expect_the_formula_in_a_lane<std::int32_t>(0x5EED0041);
+}
+
+TEST(ConstantQuantizer, RoundsStochasticallyInALaneOfSixtyFourBits) {
+    expect_the_formula_in_a_lane<std::int64_t>(0x5EED0042);
+}
+
 TEST(ConstantQuantizer, ComparesTheFractionWithEveryDraw) {
     // dr / R = 2^-n, so F = (code mod 2^n) / 2^n: shorter than, equal to, longer than 16 bits.
     struct Case {

@@ -3,8 +3,10 @@
 
 #include <cassert>
 #include <cstdint>
+#include <type_traits>
 
 #include "wagesim/arith/quantize.h"
+#include "wagesim/arith/requantizer.h"
 #include "wagesim/arith/rounding.h"
 #include "wagesim/arith/saturate.h"
 #include "wagesim/arith/wide.h"
@@ -29,5 +31,39 @@ constexpr Quantized quantize_constant(Wide code, int frac, int exponent, int s, 
         fit(shift_right_stochastic(code, n, draw), range, Overflow::saturate);
     return {static_cast<std::int64_t>(fitted.value), fitted.clipped};
 }
+
+/// The same of codes of at most `bits` bits, in a lane of 32 or 64, rounded stochastically.
+template <class Lane>
+class StochasticQuantizer {
+public:
+    constexpr StochasticQuantizer(int n, int dr_log2, int bits)
+        : fits_(n > 0 && bits <= most_bits<Lane> && dr_log2 < most_bits<Lane>),
+          whole_(least(n, width - 1)),
+          raised_(n < draw_bits && n > 0 ? draw_bits - n : 0),
+          fraction_(n > draw_bits ? least(n - draw_bits, width - 1) : 0),
+          limit_((Lane{1} << least(dr_log2, width - 2)) - 1) {}
+
+    /// False: quantize_constant() must do it.
+    constexpr bool fits() const { return fits_; }
+
+    constexpr QuantizedLane<Lane> operator()(Lane code, std::uint32_t draw) const {
+        using Size = std::make_unsigned_t<Lane>;
+        const Lane sign = code >> (width - 1);
+        const auto size = static_cast<Size>((code ^ sign) - sign);
+        const Size fraction = ((size << raised_) >> fraction_) & ((Size{1} << draw_bits) - 1);
+        const auto rounded =
+            static_cast<Lane>((size >> whole_) + (fraction > static_cast<Size>(draw) ? 1 : 0));
+        const Lane kept = rounded < limit_ ? rounded : limit_;
+        return {(kept ^ sign) - sign, kept != rounded ? 1 : 0};
+    }
+
+private:
+    static constexpr int width = 8 * static_cast<int>(sizeof(Lane));
+    static constexpr int least(int a, int b) { return a < b ? a : b; }
+
+    bool fits_;
+    int whole_, raised_, fraction_;  // shifts
+    Lane limit_;
+};
 
 }  // namespace wagesim::arith
