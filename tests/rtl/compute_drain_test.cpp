@@ -38,7 +38,7 @@ TEST_F(DrainTest, MovesEveryChannelRowToItsPlaceAndAddsTheSums) {
     for (const std::int32_t per_row : {1, 3, 16}) {
         for (const std::int64_t gap : {0, 5}) {
             build();
-            const Box box = box_of(2, 2, 3, 7);
+            const Box box = box_of(2, 4, 3, 7);
             const std::vector<std::int64_t> sums =
                 random.codes(box.size(), -2000000000, 2000000000);
             Drain operation;
@@ -97,7 +97,7 @@ TEST_F(DrainTest, SumsWrapAtTheirWidths) {
 
 TEST_F(DrainTest, GatherAddsATileOfAnyPlace) {
     Random random(4);
-    const Box box = box_of(1, 3, 2, 5);
+    const Box box = box_of(1, 9, 4, 5);
     const std::vector<std::int64_t> codes = random.codes(box.size(), -100000, 100000);
     vector(box, Clear{0, 16 * box.c});
     Gather operation;

@@ -1,5 +1,6 @@
 // The commands of a training step: edges of docs/training.md, by hand or by exact rationals.
 #include <algorithm>
+#include <limits>
 
 #include "compute_fixture.h"
 
@@ -165,28 +166,35 @@ TEST_F(TrainingTest, FqHasTwoUnitsAndReachesTheLargerOneByRounding) {
     const Codes codes{127, 127, 1, -1, 1, -1, 127, 0, 1, 0, -2, 0};
     const Codes flags{1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0};
     const Box box = row(errors.size());
-    put_scale(scale, 4 * 16384, 2, 0);
-    FlagQuantize fq;
-    fq.source = view_of(box, 0, 4, 0);
-    fq.destination = view_of(box, 40'000, 1, 7);
-    fq.scale.address = scale;
-    fq.flags = plane_of(box, 70'000);
-    fq.quantizer = quantizer_of(8, 7);
-    fq.qp = {layer, Qp::E2};
-    fill(fq.source, box, errors);
-    vector(box, fq);
-    EXPECT_EQ(contents(fq.destination, box), codes);
-    Codes expanded;
-    for (std::size_t i = 0; i < codes.size(); ++i) {
-        expanded.push_back(codes[i] * (flags[i] != 0 ? 128 : 1));
-        const std::int64_t byte =
-            get(memories->activations, 70'000 + static_cast<std::int64_t>(i / 8), 1, false);
-        EXPECT_EQ(byte >> (i % 8) & 1, flags[i]) << i;
+    // The same values from codes of 18, 38 and 63 bits, which take lanes of 32, 64 and more.
+    for (const int finer : {0, 20, 45}) {
+        SCOPED_TRACE(finer);
+        build();
+        Codes scaled = errors;
+        for (std::int64_t& error : scaled) error *= std::int64_t{1} << finer;
+        put_scale(scale, scaled.front(), 2 + finer, 0);
+        FlagQuantize fq;
+        fq.source = view_of(box, 0, 8, 0);
+        fq.destination = view_of(box, 40'000, 1, 7);
+        fq.scale.address = scale;
+        fq.flags = plane_of(box, 70'000);
+        fq.quantizer = quantizer_of(8, 7);
+        fq.qp = {layer, Qp::E2};
+        fill(fq.source, box, scaled);
+        vector(box, fq);
+        EXPECT_EQ(contents(fq.destination, box), codes);
+        Codes expanded;
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+            expanded.push_back(codes[i] * (flags[i] != 0 ? 128 : 1));
+            const std::int64_t byte =
+                get(memories->activations, 70'000 + static_cast<std::int64_t>(i / 8), 1, false);
+            EXPECT_EQ(byte >> (i % 8) & 1, flags[i]) << i;
+        }
+        EXPECT_EQ(probe.at(Qp::E2).codes, expanded);
+        EXPECT_EQ(tap_of(Qp::E2).format, (Format{15, 14, true, 14}));
+        EXPECT_EQ(tap_of(Qp::E2).saturations, 2);  // 128, and 127.5 rounded to 128
+        EXPECT_EQ(tap_of(Qp::E2).underflows, 2);
     }
-    EXPECT_EQ(probe.at(Qp::E2).codes, expanded);
-    EXPECT_EQ(tap_of(Qp::E2).format, (Format{15, 14, true, 14}));
-    EXPECT_EQ(tap_of(Qp::E2).saturations, 2);  // 128, and 127.5 rounded to 128
-    EXPECT_EQ(tap_of(Qp::E2).underflows, 2);
 }
 
 TEST_F(TrainingTest, AForkShiftsLeftWhileItsRegisterHoldsThat) {
@@ -251,6 +259,29 @@ TEST_F(TrainingTest, AnAllZeroOperandTakesNoPartInAFork) {
     EXPECT_EQ(tap_of(Qp::fork).format, (Format{64, 7, true, 3}));
 }
 
+TEST_F(TrainingTest, AForkWhoseOperandIsWiderThanItsRegisterWraps) {
+    // 8 bits go up 54 places; codes of 12 bits leave 64.
+    const Box box = row(4);
+    put_scale(scale, 1, 0, 0);
+    put_scale(other_scale, 127, 0, 54);
+    Fork fork;
+    Fork::Operand fine, coarse;
+    fine.scale.address = scale;
+    fine.tile = view_of(box, 0, 5, 0);
+    coarse.scale.address = other_scale;
+    coarse.tile = view_of(box, 1000, 5, 0);
+    coarse.bits = 8;
+    fork.operands = {coarse, fine};
+    fork.destination = view_of(box, 40'000, 8, 0);
+    fork.qp = {layer, Qp::fork};
+    fill(fine.tile, box, {1, -1, 1, -1});
+    fill(coarse.tile, box, {1024, -1024, 512, -512});
+    vector(box, fork);
+    constexpr std::int64_t end = std::numeric_limits<std::int64_t>::max();
+    EXPECT_EQ(probe.at(Qp::fork).codes, (Codes{1, -1, -end, end}));
+    EXPECT_EQ(tap_of(Qp::fork).wraps, 4);
+}
+
 TEST_F(TrainingTest, TheMaskStopsWhatReluOrTheRegisterStopped) {
     // x2 at frac 11 to A at frac 5: a code of A is 64, its largest 127 * 64.
     const Codes x{0, -1, 1, 32, 127 * 64, 127 * 64 + 32, 127 * 64 + 33, 6 * 2048, 6 * 2048 + 1};
@@ -264,36 +295,44 @@ TEST_F(TrainingTest, TheMaskStopsWhatReluOrTheRegisterStopped) {
                              Variant{Clip::relu, false, {0, 0, 1, 1, 1, 1, 1, 1, 1}},
                              Variant{Clip::relu6, false, {0, 0, 1, 1, 1, 1, 1, 1, 0}},
                              Variant{Clip::none, true, {1, 1, 1, 1, 1, 0, 0, 0, 0}}}) {
-        build();
-        Act act;
-        act.source = view_of(box, 0, 4, 11);
-        act.destination = view_of(box, 40'000, 1, 5);
-        act.clip = v.clip;
-        act.a = quantizer_of(8, 5);
-        act.a_qp = {layer, Qp::A};
-        act.mask = plane_of(box, 70'000);
-        act.masks_overflow = v.masks_overflow;
-        fill(act.source, box, x);
-        vector(box, act);
-        for (std::size_t i = 0; i < x.size(); ++i)
-            EXPECT_EQ(
-                get(memories->activations, 70'000 + static_cast<std::int64_t>(i / 8), 1, false) >>
-                        (i % 8) &
-                    1,
-                v.mask[i])
-                << x[i];
+        // Lanes of 32, 64 and more bits.
+        for (const int bytes : {2, 4, 8}) {
+            build();
+            Act act;
+            act.source = view_of(box, 0, bytes, 11);
+            act.destination = view_of(box, 40'000, 1, 5);
+            act.clip = v.clip;
+            act.a = quantizer_of(8, 5);
+            act.a_qp = {layer, Qp::A};
+            act.mask = plane_of(box, 70'000);
+            act.masks_overflow = v.masks_overflow;
+            fill(act.source, box, x);
+            vector(box, act);
+            for (std::size_t i = 0; i < x.size(); ++i) {
+                const std::int64_t byte =
+                    get(memories->activations, 70'000 + static_cast<std::int64_t>(i / 8), 1, false);
+                EXPECT_EQ(byte >> (i % 8) & 1, v.mask[i]) << x[i] << ", bytes: " << bytes;
+            }
+        }
     }
 }
 
 TEST_F(TrainingTest, ABatchNormsErrorIsOneRoundedQuotientPerElement) {
-    const Box box = box_of(2, 3, 3, 5);
+    const Box box = box_of(2, 4, 5, 5);
     const auto count = static_cast<std::size_t>(box.size());
     const Codes m1 = random.codes(5, -30'000, 30'000), m2 = random.codes(5, -30'000, 30'000);
     const Codes gamma = random.codes(5, -127, 127);
-    Codes sigma = random.codes(5, 0, 40'000);
+    // Guarded, quotients have at most 32 bits; by the one code of eps they have more.
+    Codes sigma = random.codes(5, 10'000, 40'000);
     sigma[2] = 0;
     const Codes e = random.codes(box.size(), -127, 127), xhat = random.codes(box.size(), -127, 127);
-    for (const bool guarded : {true, false}) {
+    struct Variant {
+        bool guarded;
+        Rounding rounding;
+    };
+    for (const Variant& v :
+         {Variant{true, Rounding::half_even}, Variant{false, Rounding::half_even},
+          Variant{false, Rounding::floor}}) {
         build();
         put_scale(scale, 127, 7, -9);
         put_parameters(0, 4, m1);
@@ -307,12 +346,13 @@ TEST_F(TrainingTest, ABatchNormsErrorIsOneRoundedQuotientPerElement) {
         back.m2_address = 40;
         back.gamma_address = 80;
         back.sigma_address = 120;
-        if (guarded) back.guard_address = 120;
+        if (v.guarded) back.guard_address = 120;
         back.scale.address = scale;
         back.m1 = back.m2 = quantizer_of(24, 15);
         back.gamma = quantizer_of(8, 6);
         back.sigma = quantizer_of(18, 15, false);
         back.bn_err = quantizer_of(32, 24);
+        back.bn_err.rounding = v.rounding;
         back.qp = {layer, Qp::bn_err};
         fill(back.source, box, e);
         fill(back.xhat, box, xhat);
@@ -323,7 +363,7 @@ TEST_F(TrainingTest, ABatchNormsErrorIsOneRoundedQuotientPerElement) {
             const Rational p = value_of(e[i], 7) - value_of(m1[c], 15) -
                                value_of(xhat[i], 5) * value_of(m2[c], 15);
             const Rational error = value_of(gamma[c], 6) * p / value_of(sigma[c] + 1, 15);
-            const bool stops = guarded && sigma[c] == 0;
+            const bool stops = v.guarded && sigma[c] == 0;
             expected.push_back(stops ? 0 : quantized(error, back.bn_err).code);
         }
         EXPECT_EQ(contents(back.destination, box), expected);
@@ -332,7 +372,7 @@ TEST_F(TrainingTest, ABatchNormsErrorIsOneRoundedQuotientPerElement) {
 }
 
 TEST_F(TrainingTest, ABatchNormsSumsBecomeMeansAndGradients) {
-    const Box box = box_of(2, 3, 2, 3);  // 12 elements a channel
+    const Box box = box_of(2, 7, 5, 3);  // 70 elements a channel
     const Codes e = random.codes(box.size(), -127, 127), xhat = random.codes(box.size(), -127, 127);
     put_scale(scale, 127, 7, -4);
     for (int i = 0; i < 3 * 16; ++i) put(memories->parameters, i, 1, 0);
@@ -344,7 +384,7 @@ TEST_F(TrainingTest, ABatchNormsSumsBecomeMeansAndGradients) {
     fill(reduce.xhat, box, xhat);
     vector(box, reduce);
     BnBack back;
-    back.count = 12;
+    back.count = 70;
     back.m1_address = 100;
     back.m2_address = 120;
     back.gamma_address = 140;
@@ -360,8 +400,8 @@ TEST_F(TrainingTest, ABatchNormsSumsBecomeMeansAndGradients) {
             product += value_of(e[i], 7) * value_of(xhat[i], 5);
         }
         const auto shown = [&](Qp qp) { return probe.at(qp).codes[c]; };
-        EXPECT_EQ(shown(Qp::m1), quantized(sum / 12, back.m1).code);
-        EXPECT_EQ(shown(Qp::m2), quantized(product / 12, back.m2).code);
+        EXPECT_EQ(shown(Qp::m1), quantized(sum / 70, back.m1).code);
+        EXPECT_EQ(shown(Qp::m2), quantized(product / 70, back.m2).code);
         EXPECT_EQ(shown(Qp::gBN_beta), quantized(sum * power_of_two(-4), back.g_beta).code);
         EXPECT_EQ(shown(Qp::gBN_gamma), quantized(product * power_of_two(-4), back.g_gamma).code);
         EXPECT_EQ(parameters(140, 3, 4, true)[c], shown(Qp::gBN_gamma));
@@ -464,60 +504,67 @@ TEST_F(TrainingTest, AGradientRoundsUpWhereItsFractionExceedsTheDraw) {
                           0};
     const std::vector<std::uint32_t> draws{49151, 49152, 49151, 0, 0, 0, 32768, 0};
     const Codes g{3, 2, -3, 5, 127, -127, 0, 0};
-    const auto count = static_cast<std::int64_t>(gradients.size());
     const Codes masters(gradients.size(), (1 << 23) - 1 - 1000), kept(gradients.size(), 8);
-    put_scale(scale, 1 << 20, 20, 0);
-    memories->step.lr = 256;  // 1/2
-    memories->step.dr_log2 = 7;
-    Update update;
-    update.count = count;
-    update.first = 30;
-    update.constant = true;
-    update.accumulator_address = 1000;
-    update.master_address = 2000;
-    update.quantized_address = 3000;
-    update.scale.address = scale;
-    update.g = quantizer_of(8, 14);
-    update.g.rounding = Rounding::stochastic;
-    update.acc = quantizer_of(18, 14);
-    update.accq = quantizer_of(13, 12);
-    update.master = quantizer_of(24, 23);
-    update.quantized = quantizer_of(8, 7);
-    update.stream_op = 80;
-    update.g_qp = {layer, Qp::G};
-    update.acc_qp = {layer, Qp::Acc};
-    update.accq_qp = {layer, Qp::Accq};
-    update.master_qp = {layer, Qp::W};
-    update.quantized_qp = {layer, Qp::Wq};
-    const Box box = row(gradients.size());
-    fill(view_of(box, 0, 5, 0), box, gradients);
-    fill(view_of(box, 1000, 2, 12), box, kept);
-    fill(view_of(box, 2000, 3, 23), box, masters);
-    UpdateUnit unit(config, *memories, watch, [&](std::uint32_t op, std::int64_t i) {
-        EXPECT_EQ(op, 80U);
-        return draws.at(static_cast<std::size_t>(i - 30));
-    });
-    unit.execute(command_of(Box{}, update), index, start);
-    EXPECT_EQ(probe.at(Qp::G).codes, g);
-    EXPECT_EQ(tap_of(Qp::G).saturations, 2);
-    EXPECT_EQ(tap_of(Qp::G).underflows, 1);
-    std::int64_t saturated = 0;
-    for (std::size_t i = 0; i < g.size(); ++i) {
-        const std::int64_t acc = 3 * 8 + g[i];  // 3/4 of 8 at frac 12, at frac 14
-        EXPECT_EQ(probe.at(Qp::Acc).codes[i], acc);
-        EXPECT_EQ(probe.at(Qp::Accq).codes[i], quantized(value_of(acc, 14), update.accq).code);
-        const std::int64_t w = masters[i] - 256 * acc;  // 2^-1 2^-14 at frac 23
-        const std::int64_t largest = (1 << 23) - 1;
-        EXPECT_EQ(probe.at(Qp::W).codes[i], std::min(w, largest)) << i;
-        saturated += w > largest ? 1 : 0;
-        EXPECT_EQ(probe.at(Qp::Wq).codes[i],
-                  quantized(value_of(std::min(w, largest), 23), update.quantized).code);
+    // The same values from codes of 22, 38 and 63 bits, which take lanes of 32, 64 and more.
+    for (const int finer : {0, 16, 41}) {
+        SCOPED_TRACE(finer);
+        build();
+        put_scale(scale, std::int64_t{1} << (20 + finer), 20 + finer, 0);
+        memories->step.lr = 256;  // 1/2
+        memories->step.dr_log2 = 7;
+        Update update;
+        update.count = static_cast<std::int64_t>(gradients.size());
+        update.first = 30;
+        update.constant = true;
+        update.gradient_bytes = 8;
+        update.accumulator_address = 1000;
+        update.master_address = 2000;
+        update.quantized_address = 3000;
+        update.scale.address = scale;
+        update.g = quantizer_of(8, 14);
+        update.g.rounding = Rounding::stochastic;
+        update.acc = quantizer_of(18, 14);
+        update.accq = quantizer_of(13, 12);
+        update.master = quantizer_of(24, 23);
+        update.quantized = quantizer_of(8, 7);
+        update.stream_op = 80;
+        update.g_qp = {layer, Qp::G};
+        update.acc_qp = {layer, Qp::Acc};
+        update.accq_qp = {layer, Qp::Accq};
+        update.master_qp = {layer, Qp::W};
+        update.quantized_qp = {layer, Qp::Wq};
+        const Box box = row(gradients.size());
+        Codes scaled = gradients;
+        for (std::int64_t& gradient : scaled) gradient *= std::int64_t{1} << finer;
+        fill(view_of(box, 0, 8, 0), box, scaled);
+        fill(view_of(box, 1000, 2, 12), box, kept);
+        fill(view_of(box, 2000, 3, 23), box, masters);
+        UpdateUnit unit(config, *memories, watch, [&](std::uint32_t op, std::int64_t i) {
+            EXPECT_EQ(op, 80U);
+            return draws.at(static_cast<std::size_t>(i - 30));
+        });
+        unit.execute(command_of(Box{}, update), index, start);
+        EXPECT_EQ(probe.at(Qp::G).codes, g);
+        EXPECT_EQ(tap_of(Qp::G).saturations, 2);
+        EXPECT_EQ(tap_of(Qp::G).underflows, 1);
+        std::int64_t saturated = 0;
+        for (std::size_t i = 0; i < g.size(); ++i) {
+            const std::int64_t acc = 3 * 8 + g[i];  // 3/4 of 8 at frac 12, at frac 14
+            EXPECT_EQ(probe.at(Qp::Acc).codes[i], acc);
+            EXPECT_EQ(probe.at(Qp::Accq).codes[i], quantized(value_of(acc, 14), update.accq).code);
+            const std::int64_t w = masters[i] - 256 * acc;  // 2^-1 2^-14 at frac 23
+            const std::int64_t largest = (1 << 23) - 1;
+            EXPECT_EQ(probe.at(Qp::W).codes[i], std::min(w, largest)) << i;
+            saturated += w > largest ? 1 : 0;
+            EXPECT_EQ(probe.at(Qp::Wq).codes[i],
+                      quantized(value_of(std::min(w, largest), 23), update.quantized).code);
+        }
+        EXPECT_EQ(saturated, 1);
+        EXPECT_EQ(tap_of(Qp::W).saturations, 1);
+        EXPECT_EQ(tap_of(Qp::W).first, 30);
+        EXPECT_EQ(contents(view_of(box, 1000, 2, 12), box), probe.at(Qp::Accq).codes);
+        EXPECT_EQ(contents(view_of(box, 2000, 3, 23), box), probe.at(Qp::W).codes);
     }
-    EXPECT_EQ(saturated, 1);
-    EXPECT_EQ(tap_of(Qp::W).saturations, 1);
-    EXPECT_EQ(tap_of(Qp::W).first, 30);
-    EXPECT_EQ(contents(view_of(box, 1000, 2, 12), box), probe.at(Qp::Accq).codes);
-    EXPECT_EQ(contents(view_of(box, 2000, 3, 23), box), probe.at(Qp::W).codes);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // NORMALIZE, ACT, ADD, POOL and QUANTIZE against exact rational arithmetic.
 #include <algorithm>
+#include <limits>
 
 #include "compute_fixture.h"
 
@@ -69,7 +70,8 @@ TEST_F(VectorTest, NormalizeRoundsTheExactQuotientOnce) {
                                       static_cast<int>(random.between(3, 5)), true, any_overflow(),
                                       any_rounding());
         if (trial % 3 == 2) operation.xhat.format = Format{20, 15, true, 0};
-        const int y_frac = static_cast<int>(random.between(8, 18));
+        // Centred codes of frac 29 do not fit 32 bits.
+        const int y_frac = trial % 4 == 3 ? 29 : static_cast<int>(random.between(8, 18));
         operation.mu_address = 100;
         operation.sigma_address = 1000;
         const std::vector<std::int64_t> mu = random.codes(box.c, -30000, 30000);
@@ -124,14 +126,22 @@ TEST_F(VectorTest, NormalizeByTheInverseMultipliesAndRoundsOnce) {
         const std::vector<std::int64_t> inverse = random.codes(box.c, 200000, 900000);
         put_parameters(0, 4, mu);
         put_parameters(512, 8, inverse);
-        const std::vector<std::int64_t> y = random.codes(box.size(), -12000, 12000);
-        operation.source = accumulate(box, 0, 16, 12, y);
+        // Products of codes of frac 42 do not fit 64 bits.
+        const int y_frac = trial % 2 == 0 ? 12 : 42;
+        const std::int64_t limit = std::int64_t{3} << y_frac;
+        const std::vector<std::int64_t> y = random.codes(box.size(), -limit, limit);
+        if (trial % 2 == 0) {
+            operation.source = accumulate(box, 0, 16, y_frac, y);
+        } else {
+            operation.source = view_of(box, 0, 8, y_frac);
+            fill(operation.source, box, y);
+        }
         operation.destination = view_of(box, bank, 1, 5);
         const Work work = vector(box, operation);
         Results xhat;
         for (std::size_t i = 0; i < y.size(); ++i) {
             const std::size_t c = i % mu.size();
-            xhat.take((value_of(y[i], 12) - value_of(mu[c], 15)) * value_of(inverse[c], 18),
+            xhat.take((value_of(y[i], y_frac) - value_of(mu[c], 15)) * value_of(inverse[c], 18),
                       operation.xhat);
         }
         expect_results(Qp::xhat, operation.xhat, box, xhat, work);
@@ -164,8 +174,8 @@ TEST_F(VectorTest, ActQuantizesTheExactAffineSumAfterItsClip) {
         const int frac = operation.kind == Act::Kind::plain
                              ? source_frac
                              : std::max(source_frac + operation.gamma.format.frac, beta_frac);
-        // Narrow enough to be left by some sums.
-        operation.x = quantizer_of(frac + 3, frac, true, any_overflow());
+        // Narrow enough to be left by some sums, or wide enough for all.
+        operation.x = quantizer_of(trial % 4 < 2 ? frac + 3 : 60, frac, true, any_overflow());
         const std::int64_t source_limit = fold ? 30000 : 127;
         const std::int64_t gamma_limit = fold ? 60000000 : 31;
         const std::vector<std::int64_t> source =
@@ -180,7 +190,7 @@ TEST_F(VectorTest, ActQuantizesTheExactAffineSumAfterItsClip) {
         if (fold) {
             operation.source = accumulate(box, 0, 16, source_frac, source);
         } else {
-            operation.source = view_of(box, 0, 1, source_frac, trial % 3);
+            operation.source = view_of(box, 0, trial % 2 == 0 ? 1 : 4, source_frac, trial % 3);
             fill(operation.source, box, source);
         }
         operation.destination = view_of(box, bank, operation.quantize ? 1 : 8, 0, trial % 2);
@@ -245,7 +255,9 @@ TEST_F(VectorTest, AddAlignsExactlyThenFitsTheStreamThenQuantizes) {
         const Box box = any_box();
         Add operation;
         const int a_frac = static_cast<int>(random.between(4, 12));
-        const int b_frac = static_cast<int>(random.between(4, 12));
+        // Sums that need 32, 64 and more bits.
+        const int finer = trial % 4 < 2 ? 0 : trial % 4 == 2 ? 30 : 48;
+        const int b_frac = static_cast<int>(random.between(4, 12)) + finer;
         const int frac = std::max(a_frac, b_frac);
         operation.quantize = trial % 3 != 0;
         operation.stream = quantizer_of(frac + 3, frac, true, any_overflow());
@@ -256,10 +268,10 @@ TEST_F(VectorTest, AddAlignsExactlyThenFitsTheStreamThenQuantizes) {
         const std::vector<std::int64_t> a = random.codes(box.size(), -a_limit, a_limit);
         const std::vector<std::int64_t> b = random.codes(box.size(), -b_limit, b_limit);
         operation.a = view_of(box, 0, 2, a_frac, 3);
-        operation.b = view_of(box, bank, 4, b_frac);
-        operation.destination = view_of(box, 2 * bank, operation.quantize ? 1 : 4, 0);
+        operation.b = view_of(box, bank, 8, b_frac);
+        operation.destination = view_of(box, 2 * bank, operation.quantize ? 1 : 8, 0);
         fill(operation.a, box, a);
-        if (trial % 2 == 0)
+        if (finer > 0 || trial % 2 == 0)
             fill(operation.b, box, b);
         else
             operation.b = accumulate(box, 0, 8, b_frac, b);
@@ -278,6 +290,39 @@ TEST_F(VectorTest, AddAlignsExactlyThenFitsTheStreamThenQuantizes) {
                   operation.quantize ? quantized_sums.codes : stream.codes);
     }
     expect_meaningful();
+}
+
+TEST_F(VectorTest, AddHoldsSumsOfOperandsWithFracsFarApart) {
+    // 3 bytes, 105 places further up: 2^128, if they were full.
+    const Box box = box_of(1, 1, 1, 4);
+    Add operation;
+    operation.stream = quantizer_of(64, 64);
+    operation.stream_qp = {layer, Qp::stream};
+    operation.a = view_of(box, 0, 3, -41);
+    operation.b = view_of(box, bank, 3, 64);
+    operation.destination = view_of(box, 2 * bank, 8, 64);
+    fill(operation.a, box, {1, -1, 0, 0});
+    fill(operation.b, box, {5, 5, -5, 0});
+    const Work work = vector(box, operation);
+    constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+    expect_shown(Qp::stream, operation.stream.format, box, {largest, -largest, -5, 0}, 2, 0, work);
+}
+
+TEST_F(VectorTest, NormalizeHoldsCodesFarCoarserThanTheMean) {
+    const Box box = box_of(1, 1, 1, 3);
+    NormalizeCmd operation;
+    operation.mu = quantizer_of(20, 64);
+    operation.sigma = quantizer_of(18, 15, false);
+    operation.xhat = quantizer_of(8, 5);
+    operation.mu_address = 100;
+    operation.sigma_address = 200;
+    put_parameters(100, 4, {0, 0, 0});
+    put_parameters(200, 4, {100, 100, 100});
+    operation.source = view_of(box, 0, 3, -41);
+    operation.destination = view_of(box, bank, 1, 5);
+    fill(operation.source, box, {1, -1, 0});
+    const Work work = vector(box, operation);
+    expect_shown(Qp::xhat, operation.xhat.format, box, {127, -127, 0}, 2, 0, work);
 }
 
 TEST_F(VectorTest, PoolTakesMaximaAndRoundedAveragesOfItsWindows) {
@@ -416,7 +461,7 @@ TEST_F(VectorTest, QuantizeBringsMastersToTheirQuantizer) {
         QuantizeCmd operation;
         operation.source_address = 5;
         operation.destination_address = bank;
-        operation.source_bytes = static_cast<int>(random.between(3, 4));
+        operation.source_bytes = static_cast<int>(random.between(3, 8));
         operation.destination_bytes = 2;
         operation.count = random.between(1, 300);
         operation.quantizer = quantizer_of(static_cast<int>(random.between(7, 10)),
@@ -424,15 +469,17 @@ TEST_F(VectorTest, QuantizeBringsMastersToTheirQuantizer) {
                                            any_overflow(), any_rounding());
         operation.qp = {layer + 2, Qp::Wq};
         operation.first = 77;
-        const std::vector<std::int64_t> masters =
-            random.codes(operation.count, -(1 << 23), (1 << 23) - 1);
+        // As fine as their bytes allow: codes for lanes of 32, 64 and more bits.
+        operation.source_frac = 8 * operation.source_bytes - 2;
+        const std::int64_t one = std::int64_t{1} << operation.source_frac;
+        const std::vector<std::int64_t> masters = random.codes(operation.count, -one, one - 1);
         for (std::size_t i = 0; i < masters.size(); ++i)
             put(memories->activations, 5 + static_cast<std::int64_t>(i) * operation.source_bytes,
                 operation.source_bytes, masters[i]);
         const Work work = update(operation);
         Results codes;
         for (const std::int64_t master : masters)
-            codes.take(value_of(master, 23), operation.quantizer);
+            codes.take(value_of(master, operation.source_frac), operation.quantizer);
         expect_results(Qp::Wq, operation.quantizer,
                        box_of(1, 1, 1, static_cast<std::int32_t>(operation.count)), codes, work,
                        layer + 2);
