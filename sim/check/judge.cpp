@@ -116,7 +116,7 @@ std::string Judge::name_of(const QpId& qp) const {
 }
 
 void Judge::begin(const std::vector<ExpectedTensor>& expected) {
-    std::map<Key, Record> before = std::move(records_);  // their memory is used again
+    std::map<Key, Record> before = std::move(records_);
     records_.clear();
     for (const auto& [qp, shape] : expected) {
         const Key key{qp.layer, qp.qp};
@@ -128,10 +128,8 @@ void Judge::begin(const std::vector<ExpectedTensor>& expected) {
         }
         verdicts_[known->second].shape = shape;
         Record fresh;
-        if (const auto old = before.find(key); old != before.end()) {
-            fresh.expected.swap(old->second.expected);
+        if (const auto old = before.find(key); old != before.end())
             fresh.seen.swap(old->second.seen);
-        }
         fresh.verdict = known->second;
         fresh.shape = shape;
         fresh.seen.assign(static_cast<std::size_t>(shape.size()), 0);
@@ -191,7 +189,8 @@ void Judge::prepare(Record& record, const Format& format) {
                                                       " elements, expected " +
                                                       std::to_string(size)});
         record.golden = std::make_shared<golden::Tensor>();
-        record.expected.assign(size, 0);
+        record.expected =
+            std::make_shared<const golden::CompactCodes>(std::vector<std::int64_t>(size));
         record.between.assign(size, true);
         return;
     }
@@ -211,17 +210,25 @@ void Judge::convert(Record& record) {
     const std::size_t size = golden.values.size();
     const int unit_log2 = record.format.exponent - record.format.frac;
     const double scale = std::ldexp(1.0, -unit_log2);
-    record.expected.resize(size);
-    if (record.format.bits <= 64 && golden.exact.empty() &&
-        to_codes(golden.values.data(), scale, size, record.expected.data()))
+    if (record.format.bits <= 64 && golden.exact.empty() && golden.values.codes() &&
+        golden.values.unit_log2() == unit_log2) {
+        record.expected = golden.values.codes();
         return;
+    }
+    const std::vector<double> values = golden.values.reals();
+    std::vector<std::int64_t> codes(size);
+    if (record.format.bits <= 64 && golden.exact.empty() &&
+        to_codes(values.data(), scale, size, codes.data())) {
+        record.expected = std::make_shared<const golden::CompactCodes>(std::move(codes));
+        return;
+    }
     // Codes beyond the doubles are at the golden model's own unit.
     const bool is_exact = !golden.exact.empty() && golden.exponent - golden.frac == unit_log2;
     const bool is_wide = record.format.bits > 64;
     const double limit = is_wide ? 1.7e38 : 9.2e18;  // a little under the largest
     if (is_wide) record.wide.assign(size, 0);
     for (std::size_t i = 0; i < size; ++i) {
-        const double scaled = golden.values[i] * scale;
+        const double scaled = values[i] * scale;
         Wide code = 0;
         bool on_grid = true;
         if (is_exact) {
@@ -232,11 +239,12 @@ void Judge::convert(Record& record) {
             on_grid = on_grid && static_cast<double>(code) == scaled;
         }
         if (is_wide) record.wide[i] = code;
-        record.expected[i] = static_cast<std::int64_t>(code);
+        codes[i] = static_cast<std::int64_t>(code);
         if (on_grid) continue;
         record.between.resize(size);
         record.between[i] = true;
     }
+    record.expected = std::make_shared<const golden::CompactCodes>(std::move(codes));
 }
 
 void Judge::check_format(const Record& record, const Format& format) {
@@ -296,7 +304,7 @@ void Judge::note_mismatch(Record& record, std::int64_t index, Wide got, const Ta
     TensorVerdict& verdict = verdicts_[record.verdict];
     const auto i = static_cast<std::size_t>(index);
     const bool on_grid = record.between.empty() || !record.between[i];
-    const Wide expected = record.wide.empty() ? Wide{record.expected[i]} : record.wide[i];
+    const Wide expected = record.wide.empty() ? Wide{(*record.expected)[i]} : record.wide[i];
     ++verdict.mismatches;
     const Cause cause = on_grid ? classify(record, index, expected, got) : Cause::other;
     ++verdict.causes[cause];
@@ -376,8 +384,7 @@ void Judge::take(Record& record, std::int64_t first, std::int64_t count, const T
     const bool is_first_time = std::memchr(seen, 1, size) == nullptr;
     if (is_first_time && is_judging_ && tap.wide == nullptr && record.wide.empty() &&
         record.between.empty() && record.got.empty() &&
-        std::memcmp(record.expected.data() + from, tap.codes + offset,
-                    size * sizeof(std::int64_t)) == 0) {
+        record.expected->equal(from, size, tap.codes + offset)) {
         std::memset(seen, 1, size);
         record.delivered += count;
         verdicts_[record.verdict].checked += count;
@@ -395,10 +402,10 @@ void Judge::take(Record& record, std::int64_t first, std::int64_t count, const T
         if (!record.got.empty()) record.got[i] = static_cast<std::int64_t>(got);
         if (!is_judging_) continue;
         ++verdicts_[record.verdict].checked;
-        const Wide expected = record.wide.empty() ? Wide{record.expected[i]} : record.wide[i];
+        const Wide expected = record.wide.empty() ? Wide{(*record.expected)[i]} : record.wide[i];
         if (expected == got && (record.between.empty() || !record.between[i])) continue;
         if (record.got.empty()) {
-            record.got = record.expected;
+            record.got = record.expected->all();
             record.got[i] = static_cast<std::int64_t>(got);
         }
         note_mismatch(record, first + k, got, tap);
@@ -466,7 +473,7 @@ void Judge::finish() {
 void Judge::compare_with_unquantized(const Record& record) {
     TensorVerdict& verdict = verdicts_[record.verdict];
     const std::vector<double> reference = model_->unquantized(verdict.qp.layer);
-    const std::vector<std::int64_t>& codes = record.got.empty() ? record.expected : record.got;
+    const std::vector<std::int64_t> codes = shown(record);
     if (reference.size() != codes.size()) return;
     double signal = 0, noise = 0, largest_error = 0;
     const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
@@ -481,11 +488,15 @@ void Judge::compare_with_unquantized(const Record& record) {
     if (noise > 0 && signal > 0) verdict.sqnr_db = 10 * std::log10(signal / noise);
 }
 
+std::vector<std::int64_t> Judge::shown(const Record& record) {
+    return record.got.empty() && record.expected ? record.expected->all() : record.got;
+}
+
 std::optional<Tensor> Judge::tensor(const QpId& qp) const {
     const Record* here = find(qp);
     if (here == nullptr) return std::nullopt;
     Tensor tensor{here->shape, here->format, {}};
-    std::vector<std::int64_t> codes = here->got.empty() ? here->expected : here->got;
+    std::vector<std::int64_t> codes = shown(*here);
     codes.resize(here->seen.size());
     for (std::size_t i = 0; i < codes.size(); ++i)
         if (here->seen[i] == 0) codes[i] = 0;
@@ -496,7 +507,7 @@ std::optional<Tensor> Judge::tensor(const QpId& qp) const {
 std::optional<Tensor> Judge::expected(const QpId& qp) const {
     const Record* here = find(qp);
     if (here == nullptr || !is_judging_ || !here->is_prepared) return std::nullopt;
-    return Tensor{here->shape, here->format, to_file_order(here->shape, here->expected)};
+    return Tensor{here->shape, here->format, to_file_order(here->shape, here->expected->all())};
 }
 
 std::int64_t Judge::mismatches() const {

@@ -401,8 +401,10 @@ protected:
     void begin(int exponent = -3) {
         golden::Tensor made;
         made.shape = {2, 2, 2, 2};
+        std::vector<double> values;
         for (const std::int64_t code : codes_)
-            made.values.push_back(std::ldexp(static_cast<double>(code), exponent - 7));
+            values.push_back(std::ldexp(static_cast<double>(code), exponent - 7));
+        made.values = {std::move(values), {-128, 127}, exponent - 7};
         made.bits = 8;
         made.frac = 7;
         made.exponent = exponent;
@@ -470,7 +472,7 @@ TEST_F(Step, TakesEverySecondRowAndColumnFromOneTap) {
     for (std::size_t i = 0; i < 16; ++i) codes_[i] = static_cast<std::int64_t>(i);
     golden::Tensor made;
     made.shape = {1, 1, 4, 4};
-    for (const std::int64_t code : codes_) made.values.push_back(static_cast<double>(code));
+    made.values = std::vector<double>(codes_.begin(), codes_.end());
     made.bits = 40;
     judge_.begin_step({{{1, Qp::dx}, {1, 1, 4, 4}}},
                       {{{1, Qp::dx}, golden::share(std::move(made))}});
@@ -597,7 +599,7 @@ TEST_F(Step, ComparesForksBeyondTheDoubles) {
     golden::Tensor made;
     made.shape = {1, 2, 1, 1};
     made.exact = {Wide{large}, Wide{-3}};
-    for (const Wide code : made.exact) made.values.push_back(static_cast<double>(code));
+    made.values = {static_cast<double>(large), -3.0};
     made.bits = 64;
     const auto shared = golden::share(made);
     for (const std::int64_t shown : {large, large - 1}) {

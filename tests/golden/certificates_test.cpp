@@ -120,7 +120,7 @@ TEST(Float32, AgreesWithFloat64WhereEverythingIsShort) {
         CaseModel model = c.model();
         std::vector<std::vector<double>> values;
         for (int i = 0; i < 5; ++i)
-            for (const auto& [qp, tensor] : model.layer(i)) values.push_back(tensor.values);
+            for (const auto& [qp, tensor] : model.layer(i)) values.push_back(tensor.values.reals());
         return values;
     };
     EXPECT_EQ(all(Precision::float64), all(Precision::float32));

@@ -33,7 +33,7 @@ private:
 /// A tensor with its elements as files have them.
 inline Tensor in_file_order(const Tensor& tensor) {
     Tensor result = tensor;
-    result.values = to_file_order(tensor.shape, tensor.values);
+    result.values = to_file_order(tensor.shape, tensor.values.reals());
     if (!tensor.ties.empty()) result.ties = to_file_order(tensor.shape, tensor.ties);
     if (!tensor.exact.empty()) result.exact = to_file_order(tensor.shape, tensor.exact);
     return result;
@@ -108,7 +108,7 @@ struct Case {
 /// Codes at the tensor's own frac; fails where a value is not on that grid.
 inline std::vector<std::int64_t> codes_of(const Tensor& tensor) {
     std::vector<std::int64_t> codes;
-    for (const double value : tensor.values) {
+    for (const double value : tensor.values.reals()) {
         const double code = std::ldexp(value, tensor.frac - tensor.exponent);
         if (code != std::floor(code)) ADD_FAILURE() << value << " is off the grid";
         codes.push_back(static_cast<std::int64_t>(code));

@@ -13,7 +13,7 @@ TEST(Image, IsThePixelMinus128) {
     c.batch = 1;
     CaseModel model = c.model();
     const Tensor image = model.layer(-1).at(Qp::image);
-    EXPECT_EQ(image.values, (std::vector<double>{-1.0, 0.0, 127.0 / 128}));
+    EXPECT_EQ(image.values.reals(), (std::vector<double>{-1.0, 0.0, 127.0 / 128}));
     EXPECT_EQ(image.frac, 7);
     // A's format: frac 5. 127 / 4 = 31.75.
     EXPECT_EQ(codes_of(model.layer(0).at(Qp::A)), (Codes{0, 0, 32}));
@@ -314,17 +314,17 @@ TEST(Model, GivesTheSameTensorsWhereLayersAreSkipped) {
     const Case c = residual();
     CaseModel all = c.model();
     for (int i = 0; i < 4; ++i) all.layer(i);
-    EXPECT_EQ(all.layer(4).at(Qp::A).values, c.run("out").at(Qp::A).values);
+    EXPECT_EQ(all.layer(4).at(Qp::A).values.reals(), c.run("out").at(Qp::A).values.reals());
 }
 
 TEST(Model, StartsAgainWithEveryBatch) {
     Case c = residual();
     CaseModel model = c.model();
-    const std::vector<double> first = model.layer(4).at(Qp::A).values;
+    const std::vector<double> first = model.layer(4).at(Qp::A).values.reals();
     model.begin({0, 255}, 1);
-    EXPECT_NE(model.layer(4).at(Qp::A).values, first);
+    EXPECT_NE(model.layer(4).at(Qp::A).values.reals(), first);
     model.begin(c.pixels, 1);
-    EXPECT_EQ(model.layer(4).at(Qp::A).values, first);
+    EXPECT_EQ(model.layer(4).at(Qp::A).values.reals(), first);
 }
 
 std::string refusal(const Case& c) {

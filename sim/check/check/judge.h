@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -111,16 +112,19 @@ private:
         Format format;  ///< the hardware's
         bool is_prepared = false, has_two_formats = false;
         golden::SharedTensor golden;
-        std::vector<std::int64_t> expected;  ///< golden codes in the hardware's format
-        std::vector<Wide> wide;              ///< the same where 64 bits are too few (SS)
-        std::vector<bool> between;           ///< no code is the golden value; empty: all are
-        std::vector<std::int64_t> got;       ///< what was shown; empty: what was expected, so far
+        std::shared_ptr<const golden::CompactCodes>
+            expected;                   ///< golden codes in the hardware's format
+        std::vector<Wide> wide;         ///< the same beyond 64 bits (SS)
+        std::vector<bool> between;      ///< no code is the golden value; empty: all are
+        std::vector<std::int64_t> got;  ///< what was shown; empty: what was expected, so far
         std::vector<std::uint8_t> seen;
         std::int64_t delivered = 0, duplicates = 0;
         std::int64_t saturations = 0, wraps = 0, underflows = 0, align_rounded = 0;
     };
     using Key = std::pair<std::int32_t, Qp>;
 
+    /// What was shown: the codes of a record.
+    static std::vector<std::int64_t> shown(const Record& record);
     Record& record(const QpId& qp);
     const Record* find(const QpId& qp) const;
     void begin(const std::vector<ExpectedTensor>& expected);

@@ -14,7 +14,7 @@ namespace {
 template <class Real>
 Tensor root(const Tensor& var, const Quantizer& rule) {
     std::vector<double> values;
-    for (const double value : var.values)
+    for (const double value : var.values.reals())
         values.push_back(static_cast<double>(std::sqrt(static_cast<Real>(value))));
     Tensor sigma = quantized<Real>(var.shape, std::move(values), rule);
     inherit(sigma, {&var});
@@ -41,10 +41,11 @@ void float_statistics(const Tensor& in, const std::string& layer, const Datapath
                       std::map<Qp, Tensor>& points) {
     const std::size_t channels = static_cast<std::size_t>(in.shape.c);
     const std::size_t count = in.values.size() / channels;
+    const std::vector<double> elements = in.values.reals();
     std::vector<double> sums, squares, means, variances;
     for (std::size_t c = 0; c < channels; ++c) {
         const auto element = [&](std::size_t i) {
-            return static_cast<float>(in.values[i * channels + c]);
+            return static_cast<float>(elements[i * channels + c]);
         };
         const float sum = sum_in_halves(0, count, element);
         const float mean = sum / static_cast<float>(count);
@@ -101,22 +102,31 @@ void exact_statistics(const Tensor& in, const std::string& layer, const Datapath
 
 /// r + round((m - r) / 2^t), the rounding on r's grid.
 template <class Real>
-Tensor follow(std::vector<double>& running, const Tensor& latest, int t, const Quantizer& rule) {
+Tensor follow(Values& running, const Tensor& latest, int t, const Quantizer& rule) {
     Quantizer unbounded = rule;  // the step; only the sum meets the register's width
     unbounded.format.bits = 60;
     unbounded.format.is_signed = true;
-    std::vector<double> steps;
-    for (std::size_t c = 0; c < running.size(); ++c)
-        steps.push_back(static_cast<double>(
-            (static_cast<Real>(latest.values[c]) - static_cast<Real>(running[c])) /
-            std::ldexp(Real{1}, t)));
-    Tensor result = quantized<Real>(latest.shape, std::move(steps), unbounded);
-    for (std::size_t c = 0; c < running.size(); ++c)
-        result.values[c] = static_cast<double>(static_cast<Real>(result.values[c]) +
-                                               static_cast<Real>(running[c]));
-    const std::vector<bool> ties = result.ties;
-    quantize<Real>(result, rule);
-    result.ties = ties;
+    Reader<Real> before(running), now(latest.values);
+    const Real divisor = std::ldexp(Real{1}, t);
+    const Tensor steps = quantized<Real>(
+        latest.shape,
+        [&](std::size_t first, std::size_t count, Real* step) {
+            const Real* m = now(first, count);
+            const Real* r = before(first, count);
+            for (std::size_t j = 0; j < count; ++j) step[j] = (m[j] - r[j]) / divisor;
+        },
+        unbounded);
+    Tensor result = quantized<Real>(
+        latest.shape,
+        [&](std::size_t first, std::size_t count, Real* sum) {
+            const Real* r = before(first, count);
+            steps.values.read(first, count, sum);
+            for (std::size_t j = 0; j < count; ++j) sum[j] += r[j];
+        },
+        rule);
+    result.wraps += steps.wraps;
+    result.saturations += steps.saturations;
+    result.ties = steps.ties;
     inherit(result, {&latest});
     if (is_exact<Real> && !(std::ldexp(largest(latest.values) + largest(running),
                                        std::max(latest.frac, rule.format.frac)) < integer_limit))
@@ -157,11 +167,12 @@ Mantissas over_sigma(const std::vector<double>& numerators, int frac, const Tens
     Mantissas result;
     Tensor& tensor = result.tensor;
     tensor.shape = sigma.shape;
+    std::vector<double> values;
     bool first = true, any_tie = false;
     for (std::size_t c = 0; c < numerators.size(); ++c) {
         const Real divisor = static_cast<Real>(sigma.values[c]) + static_cast<Real>(eps);
         const Mantissa m = to_mantissa(static_cast<Real>(numerators[c]), divisor, rounding);
-        tensor.values.push_back(m.value);
+        values.push_back(m.value);
         tensor.ties.push_back(m.tie);
         any_tie = any_tie || m.tie;
         result.fracs.push_back(m.frac);
@@ -169,6 +180,7 @@ Mantissas over_sigma(const std::vector<double>& numerators, int frac, const Tens
         tensor.frac = first ? m.frac : std::max(tensor.frac, m.frac);
         first = false;
     }
+    tensor.values = std::move(values);
     if (!any_tie) tensor.ties.clear();
     inherit(tensor, {&sigma});
     // As integers a / b: b is sigma's code + 1, a the numerator's code or, shifted until the
@@ -184,13 +196,14 @@ Mantissas over_sigma(const std::vector<double>& numerators, int frac, const Tens
 double largest_distance(const Tensor& in, const Tensor& mu) {
     const std::size_t channels = mu.values.size();
     std::vector<double> low(run_length(channels), HUGE_VAL), high(low.size(), -HUGE_VAL);
+    Reader<double> values(in.values);
     for_each_run(in, [&](std::size_t first, std::size_t count) {
+        const double* y = values(first, count);
         double* least = low.data();
         double* most = high.data();
         for (std::size_t j = 0; j < count; ++j) {
-            const double y = in.values[first + j];
-            least[j] = y < least[j] ? y : least[j];
-            most[j] = y > most[j] ? y : most[j];
+            least[j] = y[j] < least[j] ? y[j] : least[j];
+            most[j] = y[j] > most[j] ? y[j] : most[j];
         }
     });
     double result = 0;
@@ -201,20 +214,17 @@ double largest_distance(const Tensor& in, const Tensor& mu) {
     return result;
 }
 
-/// out[i] = combine(in[i], a, b), a and b being the channel's numbers.
+/// combine(in, a, b), a and b being the channel's numbers.
 template <class Real, class Combine>
-std::vector<double> by_channel(const Tensor& in, const std::vector<double>& a,
-                               const std::vector<double>& b, Combine combine) {
-    const std::vector<Real> along_a = along_run<Real>(a), along_b = along_run<Real>(b);
-    std::vector<double> out(in.values.size());
-    for_each_run(in, [&](std::size_t first, std::size_t count) {
-        const double* from = in.values.data() + first;
-        double* to = out.data() + first;
-        for (std::size_t j = 0; j < count; ++j)
-            to[j] =
-                static_cast<double>(combine(static_cast<Real>(from[j]), along_a[j], along_b[j]));
-    });
-    return out;
+Formula<Real> by_channel(const Tensor& in, const Values& a, const Values& b, Combine combine) {
+    return [values = Reader<Real>(in.values), along_a = along_run<Real>(a),
+            along_b = along_run<Real>(b),
+            combine](std::size_t first, std::size_t count, Real* to) mutable {
+        const Real* x = values(first, count);
+        const Real* of_a = along_a.data();
+        const Real* of_b = along_b.data();
+        for (std::size_t j = 0; j < count; ++j) to[j] = combine(x[j], of_a[j], of_b[j]);
+    };
 }
 
 template <class Real>
@@ -237,24 +247,25 @@ void normalize(const Tensor& in, const std::string& layer, const Datapath& datap
         inverse.tensor.bits = 16;
         inverse.tensor.is_signed = false;
         const Tensor& inv = points[Qp::inv] = std::move(inverse.tensor);
-        xhat.values =
+        quantize<Real>(
+            xhat, rule,
             by_channel<Real>(in, mu.values, inv.values,
-                             [](Real y, Real mean, Real factor) { return (y - mean) * factor; });
+                             [](Real y, Real mean, Real factor) { return (y - mean) * factor; }));
         inherit(xhat, {&inv});
         proven = proven && std::ldexp(distance, distance_frac + 16) < integer_limit;
     } else {
         std::vector<double> divisors;
-        for (const double value : sigma.values)
+        for (const double value : sigma.values.reals())
             divisors.push_back(
                 static_cast<double>(static_cast<Real>(value) + static_cast<Real>(eps)));
-        xhat.values =
+        quantize<Real>(
+            xhat, rule,
             by_channel<Real>(in, mu.values, divisors,
-                             [](Real y, Real mean, Real divisor) { return (y - mean) / divisor; });
+                             [](Real y, Real mean, Real divisor) { return (y - mean) / divisor; }));
         // In units of 2^-distance_frac over 2^-sigma.frac, then times 2^xhat.frac.
         const int shift = std::max(0, rule.format.frac + sigma.frac - distance_frac);
         proven = proven && std::ldexp(distance, distance_frac + shift) < quotient_limit;
     }
-    quantize<Real>(xhat, rule);
     if (is_exact<Real> && !proven)
         uncertify(xhat, "layer '" + layer + "': a normalised value may round twice");
     points[Qp::xhat] = std::move(xhat);
@@ -262,13 +273,16 @@ void normalize(const Tensor& in, const std::string& layer, const Datapath& datap
 
 template <class Real>
 Tensor scale_and_shift(const Tensor& xhat, const Tensor& gamma, const Tensor& beta,
-                       const std::string& layer, int bits) {
+                       const std::string& layer, const Quantizer& rule) {
     Tensor x2;
     x2.shape = xhat.shape;
     x2.frac = gamma.frac + xhat.frac;
-    x2.bits = bits;
-    x2.values = by_channel<Real>(xhat, gamma.values, beta.values,
-                                 [](Real x, Real scale, Real shift) { return scale * x + shift; });
+    x2.bits = rule.format.bits;
+    x2.values = on_grid<Real>(
+        x2.shape,
+        by_channel<Real>(xhat, gamma.values, beta.values,
+                         [](Real x, Real scale, Real shift) { return scale * x + shift; }),
+        code_range(rule), unit_log2(x2));
     inherit(x2, {&xhat, &gamma, &beta});
     if (is_exact<Real> &&
         !(std::ldexp(largest(gamma.values) * largest(xhat.values) + largest(beta.values),
@@ -283,7 +297,7 @@ Tensor fold(const Tensor& in, const std::string& layer, const Datapath& datapath
     const Tensor& mu = points[Qp::mu];
     const Tensor& gamma = points[Qp::gamma_q];
     const Tensor& beta = points[Qp::beta_q];
-    Mantissas factors = over_sigma<Real>(gamma.values, gamma.frac, points[Qp::sigma], eps,
+    Mantissas factors = over_sigma<Real>(gamma.values.reals(), gamma.frac, points[Qp::sigma], eps,
                                          datapath.at(layer, Qp::fold_a).rounding);
     factors.tensor.bits = 17;  // the mantissa and a sign
     Tensor& a = points[Qp::fold_a] = std::move(factors.tensor);
@@ -291,15 +305,17 @@ Tensor fold(const Tensor& in, const std::string& layer, const Datapath& datapath
 
     Tensor b;
     b.shape = a.shape;
+    std::vector<double> shifts;
     bool proven = true;
     for (std::size_t c = 0; c < a.values.size(); ++c) {
-        b.values.push_back(
+        shifts.push_back(
             static_cast<double>(static_cast<Real>(beta.values[c]) -
                                 static_cast<Real>(a.values[c]) * static_cast<Real>(mu.values[c])));
         proven =
             proven && std::ldexp(std::abs(beta.values[c]) + std::abs(a.values[c] * mu.values[c]),
                                  std::max(beta.frac, factors.fracs[c] + mu.frac)) < integer_limit;
     }
+    b.values = std::move(shifts);
     quantize<Real>(b, datapath.at(layer, Qp::fold_b));
     inherit(b, {&a, &mu, &beta});
     if (is_exact<Real> && !proven)
@@ -308,8 +324,11 @@ Tensor fold(const Tensor& in, const std::string& layer, const Datapath& datapath
     Tensor out;
     out.shape = in.shape;
     out.frac = std::max(a.frac + in.frac, b.frac);
-    out.values = by_channel<Real>(in, a.values, b.values,
-                                  [](Real y, Real scale, Real shift) { return scale * y + shift; });
+    out.values = on_grid<Real>(
+        out.shape,
+        by_channel<Real>(in, a.values, b.values,
+                         [](Real y, Real scale, Real shift) { return scale * y + shift; }),
+        {-HUGE_VAL, HUGE_VAL}, unit_log2(out));
     inherit(out, {&in, &a, &b});
     const double most = largest(in.values);
     for (std::size_t c = 0; c < a.values.size(); ++c)
@@ -345,9 +364,8 @@ BatchNormResult batch_norm(const Tensor& in, const std::string& layer, const Dat
         points[Qp::sigma] =
             quantized<Real>(shape, *parameters.run_sigma, datapath.at(layer, Qp::sigma));
     }
-    points[Qp::gamma_q] =
-        quantized<Real>(shape, *parameters.gamma, datapath.at(layer, Qp::gamma_q));
-    points[Qp::beta_q] = quantized<Real>(shape, *parameters.beta, datapath.at(layer, Qp::beta_q));
+    points[Qp::gamma_q] = quantized<Real>(shape, parameters.gamma, datapath.at(layer, Qp::gamma_q));
+    points[Qp::beta_q] = quantized<Real>(shape, parameters.beta, datapath.at(layer, Qp::beta_q));
 
     // One code of sigma: the divisor is never 0.
     const double eps = std::ldexp(1.0, -points[Qp::sigma].frac);
@@ -356,9 +374,8 @@ BatchNormResult batch_norm(const Tensor& in, const std::string& layer, const Dat
         return result;
     }
     normalize<Real>(in, layer, datapath, eps, points);
-    points[Qp::x2] =
-        scale_and_shift<Real>(points[Qp::xhat], points[Qp::gamma_q], points[Qp::beta_q], layer,
-                              datapath.at(layer, Qp::x2).format.bits);
+    points[Qp::x2] = scale_and_shift<Real>(points[Qp::xhat], points[Qp::gamma_q],
+                                           points[Qp::beta_q], layer, datapath.at(layer, Qp::x2));
     return result;
 }
 template BatchNormResult batch_norm<double>(const Tensor&, const std::string&, const Datapath&,

@@ -12,10 +12,9 @@ namespace wagesim::golden {
 
 /// A layer's parameters, one per channel, real values on their masters' grids.
 struct ChannelParameters {
-    const std::vector<double>* gamma = nullptr;
-    const std::vector<double>* beta = nullptr;
-    std::vector<double>* run_mu = nullptr;     ///< updated by batch statistics
-    std::vector<double>* run_sigma = nullptr;  ///< updated by batch statistics
+    Values gamma, beta;
+    Values* run_mu = nullptr;     ///< updated by batch statistics
+    Values* run_sigma = nullptr;  ///< updated by batch statistics
 };
 
 struct BatchNormResult {

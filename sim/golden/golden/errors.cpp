@@ -11,8 +11,6 @@
 namespace wagesim::golden {
 namespace {
 
-int unit_log2(const Tensor& tensor) { return tensor.exponent - tensor.frac; }
-
 int ceil_log2(std::int64_t n) {
     int log2 = 0;
     while ((std::int64_t{1} << log2) < n) ++log2;
@@ -39,8 +37,10 @@ Tensor tensor_of(const Shape& shape, const std::vector<Wide>& codes, const Tenso
     tensor.frac = like.frac;
     tensor.exponent = like.exponent;
     const double unit = std::ldexp(1.0, unit_log2(tensor));
-    tensor.values.reserve(codes.size());
-    for (const Wide code : codes) tensor.values.push_back(static_cast<double>(code) * unit);
+    std::vector<double> values;
+    values.reserve(codes.size());
+    for (const Wide code : codes) values.push_back(static_cast<double>(code) * unit);
+    tensor.values = std::move(values);
     if (static_cast<double>(largest_wide(codes)) >= integer_limit) tensor.exact = codes;
     return tensor;
 }
@@ -85,13 +85,18 @@ Tensor fork(const std::vector<Delivered>& operands, const Quantizer& rule) {
     Tensor sum;
     if (excess == 0 && (bound < integer_limit || !is_exact<Real>)) {
         sum.shape = finest->shape;
-        sum.values.assign(finest->values.size(), 0.0);
-        for (const Delivered* operand : taken)
-            for (std::size_t i = 0; i < sum.values.size(); ++i)
-                sum.values[i] = static_cast<double>(static_cast<Real>(sum.values[i]) +
-                                                    static_cast<Real>(operand->error->values[i]));
         sum.frac = finest->frac;
         sum.exponent = finest->exponent;
+        std::vector<Reader<Real>> errors;
+        for (const Delivered* operand : taken) errors.emplace_back(operand->error->values);
+        const auto add_up = [&](std::size_t first, std::size_t count, Real* x) {
+            std::fill_n(x, count, Real{0});
+            for (Reader<Real>& error : errors) {
+                const Real* e = error(first, count);
+                for (std::size_t j = 0; j < count; ++j) x[j] += e[j];
+            }
+        };
+        sum.values = on_grid<Real>(sum.shape, add_up, {-bound, bound}, unit_log2(sum));
     } else {
         Tensor unit;
         unit.frac = finest->frac - excess;
@@ -138,11 +143,15 @@ Delivered max_pool_error(const Layer& layer, const Tensor& in, const Delivered& 
     if (from.exact.empty() &&
         (largest_code(from) * static_cast<double>(overlap) < integer_limit || !is_exact<Real>)) {
         out.shape = shape;
-        out.values = scatter_to_maxima(layer, batch, in.values, from.values);
         out.frac = from.frac;
         out.exponent = from.exponent;
+        const double most = largest_code(from) * static_cast<double>(overlap);
+        out.values = {scatter_to_maxima(layer, batch, in.values.reals(), from.values.reals()),
+                      {-most, most},
+                      unit_log2(out)};
     } else {
-        out = tensor_of(shape, scatter_to_maxima(layer, batch, in.values, wide_codes(from)), from);
+        out = tensor_of(shape, scatter_to_maxima(layer, batch, in.values.reals(), wide_codes(from)),
+                        from);
     }
     out.bits = error.bits + ceil_log2(overlap);
     inherit(out, {&from, &in});
@@ -160,11 +169,13 @@ Tensor divided_error(const Layer& layer, const Tensor& error, Quantizer rule) {
     Tensor out;
     if (error.exact.empty() &&
         (std::ldexp(largest_code(error), 8) < quotient_limit || !is_exact<Real>)) {
-        out.shape = error.shape;
-        for (const double value : error.values)
-            out.values.push_back(
-                static_cast<double>(static_cast<Real>(value) / static_cast<Real>(count)));
-        quantize<Real>(out, rule);
+        out = quantized<Real>(
+            error.shape,
+            [&](std::size_t first, std::size_t run, Real* x) {
+                error.values.read(first, run, x);
+                for (std::size_t j = 0; j < run; ++j) x[j] /= static_cast<Real>(count);
+            },
+            rule);
     } else {
         const std::vector<Wide> codes = wide_codes(error);
         out = quotients(error.shape, {codes.begin(), codes.end()}, -unit_log2(error), count, rule);
@@ -181,11 +192,14 @@ Delivered average_pool_error(const Layer& layer, const Tensor& pool_err) {
     Shape shape = layer.in_shape;
     shape.n = batch;
     Tensor out;
-    if (largest_code(pool_err) * static_cast<double>(overlap) < integer_limit || !is_exact<Real>) {
+    const double most = largest_code(pool_err) * static_cast<double>(overlap);
+    if (most < integer_limit || !is_exact<Real>) {
         out.shape = shape;
-        out.values = spread_over_windows(layer, batch, pool_err.values);
         out.frac = pool_err.frac;
         out.exponent = pool_err.exponent;
+        out.values = {spread_over_windows(layer, batch, pool_err.values.reals()),
+                      {-most, most},
+                      unit_log2(out)};
     } else {
         out = tensor_of(shape, spread_over_windows(layer, batch, wide_codes(pool_err)), pool_err);
     }
@@ -292,7 +306,7 @@ Tensor bn_err(const Tensor& e, const std::map<Qp, Tensor>& sums, const LayerPoin
     const Tensor& sigma = *forward.at(Qp::sigma);
     const Tensor& m1 = sums.at(Qp::m1);
     const Tensor& m2 = sums.at(Qp::m2);
-    std::vector<double> passing = gamma.values;
+    std::vector<double> passing = gamma.values.reals();
     for (std::size_t c = 0; c < passing.size(); ++c)
         if (guards && sigma.values[c] == 0) passing[c] = 0;
     // gamma_q P in its units; then the numerator of the one rounded division.
@@ -306,35 +320,29 @@ Tensor bn_err(const Tensor& e, const std::map<Qp, Tensor>& sums, const LayerPoin
         !(std::ldexp(bound, shift) < (reciprocal ? integer_limit : quotient_limit)))
         return wide_bn_err(e, sums, forward, passing, reciprocal, rule);
 
-    const std::vector<Real> means = along_run<Real>(m1.values), slopes = along_run<Real>(m2.values),
-                            scales = along_run<Real>(passing);
     std::vector<double> channel_factors;
     const Real eps = std::ldexp(Real{1}, -sigma.frac);
     for (std::size_t c = 0; c < gamma.values.size(); ++c)
         channel_factors.push_back(
             reciprocal ? forward.at(Qp::inv)->values[c]
                        : static_cast<double>(static_cast<Real>(sigma.values[c]) + eps));
-    const std::vector<Real> factors = along_run<Real>(channel_factors);
-    Tensor out;
-    out.shape = e.shape;
-    out.values.resize(e.values.size());
-    for_each_run(e, [&](std::size_t first, std::size_t count) {
-        const double* error = e.values.data() + first;
-        const double* x = xhat.values.data() + first;
-        double* to = out.values.data() + first;
-        const auto numerator = [&](std::size_t j) {
-            return scales[j] *
-                   (static_cast<Real>(error[j]) - means[j] - static_cast<Real>(x[j]) * slopes[j]);
-        };
-        if (reciprocal)
+    const std::vector<Real> means = along_run<Real>(m1.values), slopes = along_run<Real>(m2.values),
+                            scales = along_run<Real>(passing),
+                            factors = along_run<Real>(channel_factors);
+    Reader<Real> errors(e.values), normalized(xhat.values);
+    return quantized<Real>(
+        e.shape,
+        [&](std::size_t first, std::size_t count, Real* to) {
+            const Real* error = errors(first, count);
+            const Real* x = normalized(first, count);
             for (std::size_t j = 0; j < count; ++j)
-                to[j] = static_cast<double>(numerator(j) * factors[j]);
-        else
-            for (std::size_t j = 0; j < count; ++j)
-                to[j] = static_cast<double>(numerator(j) / factors[j]);
-    });
-    quantize<Real>(out, rule);
-    return out;
+                to[j] = scales[j] * (error[j] - means[j] - x[j] * slopes[j]);
+            if (reciprocal)
+                for (std::size_t j = 0; j < count; ++j) to[j] *= factors[j];
+            else
+                for (std::size_t j = 0; j < count; ++j) to[j] /= factors[j];
+        },
+        rule);
 }
 
 }  // namespace

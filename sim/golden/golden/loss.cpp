@@ -40,7 +40,9 @@ void softmax(const Tensor& logits, const Quantizer& rule, Tensor& p) {
     std::vector<Real> x(classes);
     p.shape = logits.shape;
     inherit(p, {&logits});
-    for (auto row = logits.values.begin(); row != logits.values.end(); row += logits.shape.c) {
+    const std::vector<double> all = logits.values.reals();
+    std::vector<double> quotients;
+    for (auto row = all.begin(); row != all.end(); row += logits.shape.c) {
         const double top = *std::max_element(row, row + logits.shape.c);
         Real sum = 0;
         for (std::size_t c = 0; c < classes; ++c) {
@@ -48,8 +50,9 @@ void softmax(const Tensor& logits, const Quantizer& rule, Tensor& p) {
                                   static_cast<Real>(top));
             sum += x[c];
         }
-        for (const Real term : x) p.values.push_back(static_cast<double>(term / sum));
+        for (const Real term : x) quotients.push_back(static_cast<double>(term / sum));
     }
+    p.values = std::move(quotients);
     quantize<Real>(p, rule);
     // t has at most twice the largest logit; log2 e has 16 bits. x 2^frac over the sum.
     if (is_exact<Real> && !(2 * largest_code(logits) * 47274 < integer_limit &&
@@ -71,13 +74,14 @@ LossError loss_error(const Tensor& logits, const std::vector<int>& labels, const
 
     Tensor& e0 = result.e0;
     e0.shape = from.shape;
-    e0.values = from.values;
+    std::vector<double> errors = from.values.reals();
     inherit(e0, {&from});
     const auto right = [&](std::size_t n) {
         return n * static_cast<std::size_t>(from.shape.c) + static_cast<std::size_t>(labels[n]);
     };
     for (std::size_t n = 0; n < labels.size(); ++n)
-        e0.values[right(n)] = static_cast<double>(static_cast<Real>(e0.values[right(n)]) - Real{1});
+        errors[right(n)] = static_cast<double>(static_cast<Real>(errors[right(n)]) - Real{1});
+    e0.values = std::move(errors);
     Quantizer rule = datapath.at(layer, Qp::e0);
     if (!is_softmax) {
         rule.format.bits = 33;
@@ -91,13 +95,13 @@ LossError loss_error(const Tensor& logits, const std::vector<int>& labels, const
         if (is_softmax)
             result.loss -= std::log(std::max(std::ldexp(1.0, -16), from.values[right(n)]));
     if (!is_softmax)
-        for (const double e : e0.values) result.loss += e * e / 2;
+        for (const double e : e0.values.reals()) result.loss += e * e / 2;
     result.loss /= images;
 
     // The mean over the batch is an exponent.
     const int log2 = static_cast<int>(std::round(std::log2(images)));
     e0.exponent = -log2;
-    for (double& value : e0.values) value = std::ldexp(value, -log2);
+    e0.values = e0.values.times_power_of_two(-log2);
     return result;
 }
 template LossError loss_error<double>(const Tensor&, const std::vector<int>&, const std::string&,

@@ -38,12 +38,15 @@ public:
     }
 
     void set_parameters(const Parameters& parameters);
-    const Parameters& parameters() const { return parameters_; }
+    const Masters& masters() const { return masters_; }
+    void update(const Masters& masters) {
+        for (const auto& [key, values] : masters) masters_.at(key) = values;
+    }
     void begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch);
     LayerPoints layer(int index);
     std::vector<double> unquantized(int index) {
         require_batch();
-        return unquantized_.layer(index, parameters_);
+        return unquantized_.layer(index, masters_);
     }
 
     Qp output_point(int producer) const;
@@ -60,7 +63,7 @@ private:
     /// The points of a layer that round.
     std::vector<Qp> rounding_points(int index) const;
     /// The masters of a layer and their sizes.
-    std::map<Qp, std::size_t> masters(int index) const;
+    std::map<Qp, std::size_t> master_sizes(int index) const;
 
     void check_input() const;
     void check_layer(int index) const;
@@ -82,12 +85,12 @@ private:
     Tensor sum(const Layer& layer) const;
     /// An exact tensor brought to the layer's A format.
     template <class Real>
-    Tensor to_activation(const Layer& layer, Tensor exact) const;
+    Tensor to_activation(const Layer& layer, const Tensor& exact) const;
 
     const Network network_;
     const Datapath datapath_;
     const Options options_;
-    Parameters parameters_;
+    Masters masters_;
     std::int64_t batch_ = 0;
     bool begun_ = false;
     int done_ = -1;
@@ -171,7 +174,7 @@ std::vector<Qp> Model::Impl::rounding_points(int index) const {
     return points;
 }
 
-std::map<Qp, std::size_t> Model::Impl::masters(int index) const {
+std::map<Qp, std::size_t> Model::Impl::master_sizes(int index) const {
     const Layer& layer = at(index);
     std::map<Qp, std::size_t> sizes;
     if (is_array_layer(layer.type)) {
@@ -244,9 +247,9 @@ void Model::Impl::check_x2(const Layer& layer) const {
 }
 
 void Model::Impl::set_parameters(const Parameters& parameters) {
-    Parameters fitted;
+    Masters fitted;
     for (int index = 0; index < layers(); ++index) {
-        for (const auto& [qp, size] : masters(index)) {
+        for (const auto& [qp, size] : master_sizes(index)) {
             const std::string where =
                 "parameters: layer " + quoted(at(index).name) + ", " + std::string(to_string(qp));
             const auto given = parameters.find({index, qp});
@@ -260,14 +263,14 @@ void Model::Impl::set_parameters(const Parameters& parameters) {
             Tensor tensor;
             tensor.values = given->second;
             quantize<double>(tensor, datapath_.at(at(index).name, qp));
-            fitted[{index, qp}] = std::move(tensor.values);
+            fitted[{index, qp}] = tensor.values;
         }
     }
     for (const auto& [key, values] : parameters)
         if (fitted.count(key) == 0)
             throw InputError("parameters: layer " + std::to_string(key.first) + " has no " +
                              std::string(to_string(key.second)));
-    parameters_ = std::move(fitted);
+    masters_ = std::move(fitted);
 }
 
 void Model::Impl::begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch) {
@@ -276,8 +279,8 @@ void Model::Impl::begin(const std::vector<std::uint8_t>& pixels, std::int64_t ba
                          std::to_string(batch) + " images of " +
                          std::to_string(network_.input.size()));
     for (int index = 0; index < layers(); ++index)
-        for (const auto& [qp, size] : masters(index))
-            if (parameters_.count({index, qp}) == 0)
+        for (const auto& [qp, size] : master_sizes(index))
+            if (masters_.count({index, qp}) == 0)
                 throw std::logic_error("golden model: set_parameters() comes before begin()");
     batch_ = batch;
     begun_ = true;
@@ -290,9 +293,10 @@ void Model::Impl::begin(const std::vector<std::uint8_t>& pixels, std::int64_t ba
     image.shape.n = batch;
     image.frac = format.frac;
     image.bits = format.bits;
-    image.values.reserve(pixels.size());
-    for (const std::uint8_t pixel : to_memory_order(image.shape, pixels))
-        image.values.push_back(std::ldexp(pixel - 128, -format.frac));
+    const std::vector<std::uint8_t> ordered = to_memory_order(image.shape, pixels);
+    std::vector<double> codes;
+    for (const std::uint8_t pixel : ordered) codes.push_back(pixel - 128.0);
+    image.values = Values(std::move(codes), {-128, 127}, 0).times_power_of_two(-format.frac);
     latest_.clear();
     outputs_.clear();
     outputs_[-1] = latest_[Qp::image] = share(std::move(image));
@@ -337,7 +341,8 @@ LayerPoints Model::Impl::compute(int index) {
             out.frac = in.frac;
             out.bits = in.bits;
             out.is_signed = in.is_signed;
-            out.values = max_pool(layer, batch_, in.values);
+            const double most = largest_code(in);
+            out.values = {max_pool(layer, batch_, in.values.reals()), {-most, most}, unit_log2(in)};
             inherit(out, {&in});
             break;
         }
@@ -366,13 +371,13 @@ std::map<Qp, Tensor> Model::Impl::products(int index, const Tensor& in) const {
     std::map<Qp, Tensor> points;
     Tensor& weights = points[Qp::Wq];
     weights.shape = weight_shape(layer);
-    weights.values = parameters_.at({index, Qp::W});
+    weights.values = masters_.at({index, Qp::W});
     quantize<Real>(weights, datapath_.at(layer.name, Qp::Wq));
     const Tensor* bias = nullptr;
     if (layer.bias) {
         Tensor& bias_q = points[Qp::bias_q];
         bias_q.shape = {1, layer.out_channels, 1, 1};
-        bias_q.values = parameters_.at({index, Qp::bias});
+        bias_q.values = masters_.at({index, Qp::bias});
         Quantizer rule = datapath_.at(layer.name, Qp::bias_q);
         rule.format.frac = in.frac + weights.frac;
         quantize<Real>(bias_q, rule);
@@ -388,16 +393,16 @@ template <class Real>
 std::map<Qp, Tensor> Model::Impl::normalized(int index, const Tensor& in) {
     const Layer& layer = at(index);
     ChannelParameters parameters;
-    parameters.gamma = &parameters_.at({index, Qp::gamma});
-    parameters.beta = &parameters_.at({index, Qp::beta});
-    parameters.run_mu = &parameters_.at({index, Qp::run_mu});
-    parameters.run_sigma = &parameters_.at({index, Qp::run_sigma});
+    parameters.gamma = masters_.at({index, Qp::gamma});
+    parameters.beta = masters_.at({index, Qp::beta});
+    parameters.run_mu = &masters_.at({index, Qp::run_mu});
+    parameters.run_sigma = &masters_.at({index, Qp::run_sigma});
     BatchNormResult result = batch_norm<Real>(in, layer.name, datapath_,
                                               options_.batch_norm == BatchNorm::batch, parameters);
     const bool folded = is_folded(index);
     if (quantizes_output(network_, index))
         result.points[Qp::A] =
-            to_activation<Real>(layer, folded ? std::move(result.folded) : result.points[Qp::x2]);
+            to_activation<Real>(layer, folded ? result.folded : result.points[Qp::x2]);
     else if (folded && last_reader(network_, index) > index)
         outputs_[index] = share(std::move(result.folded));
     return std::move(result.points);
@@ -405,49 +410,55 @@ std::map<Qp, Tensor> Model::Impl::normalized(int index, const Tensor& in) {
 
 template <class Real>
 Tensor Model::Impl::activation(const Layer& layer, const Tensor& in) const {
+    const Real top = layer.type == LayerType::relu6 ? Real{6} : static_cast<Real>(HUGE_VAL);
     Tensor out;
     out.shape = in.shape;
-    out.frac = in.frac;
-    out.values = in.values;
-    const double top = layer.type == LayerType::relu6 ? 6.0 : HUGE_VAL;
-    for (double& x : out.values) x = std::min(std::max(x, 0.0), top);
+    quantize<Real>(out, datapath_.at(layer.name, Qp::A),
+                   [&](std::size_t first, std::size_t count, Real* x) {
+                       in.values.read(first, count, x);
+                       const Real most = top;
+                       for (std::size_t j = 0; j < count; ++j) {
+                           const Real positive = x[j] > 0 ? x[j] : Real{0};
+                           x[j] = positive < most ? positive : most;
+                       }
+                   });
     inherit(out, {&in});
-    return to_activation<Real>(layer, std::move(out));
+    return out;
 }
 
 template <class Real>
 Tensor Model::Impl::sum(const Layer& layer) const {
-    const Tensor& first = *outputs_.at(layer.inputs.front());
     Tensor out;
-    out.shape = first.shape;
-    out.frac = first.frac;
-    out.values = first.values;
-    double bound = largest(first.values);
-    inherit(out, {&first});
-    for (std::size_t n = 1; n < layer.inputs.size(); ++n) {
-        const Tensor& other = *outputs_.at(layer.inputs[n]);
-        for (std::size_t i = 0; i < out.values.size(); ++i)
-            out.values[i] = static_cast<double>(static_cast<Real>(out.values[i]) +
-                                                static_cast<Real>(other.values[i]));
-        out.frac = std::max(out.frac, other.frac);
-        bound += largest(other.values);
-        inherit(out, {&other});
+    out.shape = outputs_.at(layer.inputs.front())->shape;
+    out.frac = outputs_.at(layer.inputs.front())->frac;
+    double bound = 0;
+    std::vector<Reader<Real>> inputs;
+    for (const int producer : layer.inputs) {
+        const Tensor& in = *outputs_.at(producer);
+        inputs.emplace_back(in.values);
+        out.frac = std::max(out.frac, in.frac);
+        bound += largest(in.values);
+        inherit(out, {&in});
     }
     if (is_exact<Real> && !(std::ldexp(bound, out.frac) < integer_limit))
         uncertify(out, "layer " + quoted(layer.name) + ": sums may reach 2^53");
     Quantizer exact = datapath_.at(layer.name, Qp::stream);
     exact.format.frac = out.frac;  // on the grid already: nothing rounds
-    quantize<Real>(out, exact);
+    quantize<Real>(out, exact, [&](std::size_t first, std::size_t count, Real* x) {
+        std::fill_n(x, count, Real{0});
+        for (Reader<Real>& input : inputs) {
+            const Real* term = input(first, count);
+            for (std::size_t j = 0; j < count; ++j) x[j] += term[j];
+        }
+    });
     return out;
 }
 
 template <class Real>
-Tensor Model::Impl::to_activation(const Layer& layer, Tensor exact) const {
-    exact.ties.clear();
-    exact.exact.clear();
-    exact.saturations = exact.wraps = exact.differs_from_wide = 0;
-    quantize<Real>(exact, datapath_.at(layer.name, Qp::A));
-    return exact;
+Tensor Model::Impl::to_activation(const Layer& layer, const Tensor& exact) const {
+    Tensor out = quantized<Real>(exact.shape, exact.values, datapath_.at(layer.name, Qp::A));
+    inherit(out, {&exact});
+    return out;
 }
 
 Model::Model(const Network& network, const Datapath& datapath, Options options)
@@ -457,7 +468,13 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 void Model::set_parameters(const Parameters& parameters) { impl_->set_parameters(parameters); }
-const Parameters& Model::parameters() const { return impl_->parameters(); }
+Parameters Model::parameters() const {
+    Parameters parameters;
+    for (const auto& [key, values] : masters()) parameters[key] = values.reals();
+    return parameters;
+}
+const Masters& Model::masters() const { return impl_->masters(); }
+void Model::update(const Masters& masters) { impl_->update(masters); }
 void Model::begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch) {
     impl_->begin(pixels, batch);
 }

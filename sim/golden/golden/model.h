@@ -58,7 +58,10 @@ public:
     /// quantisation point that is missing, has the wrong size or is not a number.
     void set_parameters(const Parameters& parameters);
     /// With batch statistics, run_mu and run_sigma move with each layer() that computes them.
-    const Parameters& parameters() const;
+    Parameters parameters() const;
+    const Masters& masters() const;
+    /// Replaces masters by values that are on their grids.
+    void update(const Masters& masters);
 
     /// Starts a batch: pixels 0..255 in N, C, H, W order.
     void begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch);

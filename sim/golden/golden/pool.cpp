@@ -87,15 +87,16 @@ Tensor average_pool(const Layer& layer, const Tensor& in, const Quantizer& rule)
     Tensor out;
     out.shape = layer.out_shape;
     out.shape.n = in.shape.n;
-    out.values = window_sums<Real>(layer, in.shape.n, in.values);
+    const std::vector<double> sums = window_sums<Real>(layer, in.shape.n, in.values.reals());
     const Real count = static_cast<Real>(window_count(layer));
-    for (double& value : out.values) value = static_cast<double>(static_cast<Real>(value) / count);
     inherit(out, {&in});
     const double bound = largest(in.values) * static_cast<double>(count);
     if (is_exact<Real> &&
         !(std::ldexp(bound, std::max(in.frac, rule.format.frac)) < quotient_limit))
         uncertify(out, "layer '" + layer.name + "': a mean may round twice");
-    quantize<Real>(out, rule);
+    quantize<Real>(out, rule, [&](std::size_t first, std::size_t run, Real* mean) {
+        for (std::size_t j = 0; j < run; ++j) mean[j] = static_cast<Real>(sums[first + j]) / count;
+    });
     return out;
 }
 template Tensor average_pool<double>(const Layer&, const Tensor&, const Quantizer&);
@@ -107,20 +108,20 @@ std::vector<Number> scatter_to_maxima(const Layer& layer, std::int64_t batch,
                                       const std::vector<Number>& error) {
     const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
     std::vector<Number> out(static_cast<std::size_t>(batch * layer.in_shape.size()));
-    std::vector<std::size_t> winner(error.size());
-    std::vector<double> best(error.size(), -std::numeric_limits<double>::infinity());
-    for_each_place(layer, batch, [&](std::size_t to, std::size_t from) {
-        const double* x = in.data() + from;
-        double* most = best.data() + to;
-        std::size_t* at = winner.data() + to;
+    const std::vector<double> maxima = max_pool(layer, batch, in);
+    std::vector<Number> left = error;  // by windows whose maximum has not come yet
+    for_each_place(layer, batch, [&](std::size_t window, std::size_t place) {
+        const double* x = in.data() + place;
+        const double* most = maxima.data() + window;
+        Number* from = left.data() + window;
+        Number* to = out.data() + place;
 #pragma omp simd
         for (std::size_t c = 0; c < channels; ++c) {
-            const bool wins = x[c] > most[c];
-            most[c] = wins ? x[c] : most[c];
-            at[c] = wins ? from + c : at[c];
+            const bool is_maximum = x[c] == most[c];
+            to[c] += is_maximum ? from[c] : Number{0};
+            from[c] = is_maximum ? Number{0} : from[c];
         }
     });
-    for (std::size_t i = 0; i < error.size(); ++i) out[winner[i]] += error[i];
     return out;
 }
 template std::vector<double> scatter_to_maxima(const Layer&, std::int64_t,

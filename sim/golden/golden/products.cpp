@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "golden/quantize.h"
 
@@ -84,19 +85,20 @@ void for_each_flattened(const Shape& in, Use use) {
 
 /// The operands of one image and group: element (p, k) at [p * depth + k]; padding is 0.
 template <class Real>
-void fill_rows(const Layer& layer, const double* image, std::int64_t group, Real* rows) {
+void fill_rows(const Layer& layer, const Real* image, std::int64_t group, Real* rows) {
     if (layer.type == LayerType::linear) {
         for_each_flattened(layer.in_shape, [&](std::int64_t flat, std::int64_t index) {
-            rows[flat] = static_cast<Real>(image[index]);
+            rows[flat] = image[index];
         });
         return;
     }
     const Dimensions d(layer);
-    if (layer.padding.h != 0 || layer.padding.w != 0)
-        std::fill(rows, rows + d.pixels * d.depth, Real{0});
+    Real* filled = rows;  // up to here; between the runs is padding
     for_each_inside(layer, group, [&](std::int64_t k, std::int64_t run, std::int64_t index) {
-        for (std::int64_t i = 0; i < run; ++i) rows[k + i] = static_cast<Real>(image[index + i]);
+        std::fill(filled, rows + k, Real{0});
+        filled = std::copy_n(image + index, run, rows + k);
     });
+    std::fill(filled, rows + d.pixels * d.depth, Real{0});
 }
 
 /// Adds what belongs to the operands back to the image they came from.
@@ -127,22 +129,86 @@ void gemm(CBLAS_TRANSPOSE transpose_a, CBLAS_TRANSPOSE transpose_b, std::int64_t
                     a, as_int(row_a), b, as_int(row_b), beta, c, as_int(row_c));
 }
 
+/// Not zeroed: it is written before it is read.
 template <class Real>
-struct AsReal {
-    explicit AsReal(const std::vector<double>& values) : copy(values.begin(), values.end()) {}
-    const Real* data() const { return copy.data(); }
-    const std::vector<Real> copy;
-};
-template <>
-struct AsReal<double> {
-    explicit AsReal(const std::vector<double>& values) : original(values) {}
-    const double* data() const { return original.data(); }
-    const std::vector<double>& original;
+std::unique_ptr<Real[]> buffer(std::int64_t size) {
+    return std::unique_ptr<Real[]>(new Real[static_cast<std::size_t>(size)]);
+}
+
+template <class Real>
+std::vector<Real> to_reals(const Values& values) {
+    std::vector<Real> reals(values.size());
+    values.read(0, reals.size(), reals.data());
+    return reals;
+}
+
+/// Where image n's elements begin.
+std::size_t image_at(std::int64_t n, const Shape& shape) {
+    return static_cast<std::size_t>(n * shape.size());
+}
+
+/// Images read one by one.
+template <class Real>
+class Images {
+public:
+    Images(const Values& values, const Shape& shape)
+        : values_(values), shape_(shape), image_(image_at(1, shape)) {}
+    const Real* operator()(std::int64_t n) {
+        values_.read(image_at(n, shape_), image_.size(), image_.data());
+        return image_.data();
+    }
+
+private:
+    const Values& values_;
+    const Shape shape_;
+    std::vector<Real> image_;
 };
 
-std::vector<double> to_doubles(std::vector<double> values) { return values; }
-std::vector<double> to_doubles(const std::vector<float>& values) {
-    return {values.begin(), values.end()};
+/// Calls use(first image, images, sums) for a few images at a time: each output's dot product.
+template <class Real, class Use>
+void for_each_dot_product(const Layer& layer, std::int64_t batch, const Values& in,
+                          const std::vector<Real>& weights, Use use) {
+    const Dimensions d(layer);
+    const std::int64_t most = std::min(batch, d.images_at_once());
+    const auto rows = buffer<Real>(most * d.pixels * d.depth);
+    const auto sums = buffer<Real>(most * layer.out_shape.size());
+    Images<Real> images_of(in, layer.in_shape);
+    for (std::int64_t n = 0; n < batch; n += most) {
+        const std::int64_t images = std::min(most, batch - n);
+        for (std::int64_t g = 0; g < d.groups; ++g) {
+            for (std::int64_t i = 0; i < images; ++i)
+                fill_rows(layer, images_of(n + i), g, rows.get() + i * d.pixels * d.depth);
+            gemm<Real>(CblasNoTrans, CblasTrans, images * d.pixels, d.outputs, d.depth, rows.get(),
+                       d.depth, weights.data() + g * d.outputs * d.depth, d.depth, 0,
+                       sums.get() + g * d.outputs, d.all_outputs());
+        }
+        use(n, images, sums.get());
+    }
+}
+
+/// The same for each input's gradient.
+template <class Real, class Use>
+void for_each_input_gradient(const Layer& layer, std::int64_t batch, const Values& error,
+                             const std::vector<Real>& weights, Use use) {
+    const Dimensions d(layer);
+    const std::int64_t most = std::min(batch, d.images_at_once());
+    const auto rows = buffer<Real>(most * d.pixels * d.depth);
+    const auto errors = buffer<Real>(most * layer.out_shape.size());
+    const auto sums = buffer<Real>(most * layer.in_shape.size());
+    for (std::int64_t n = 0; n < batch; n += most) {
+        const std::int64_t images = std::min(most, batch - n);
+        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.get());
+        std::fill_n(sums.get(), most * layer.in_shape.size(), Real{0});
+        for (std::int64_t g = 0; g < d.groups; ++g) {
+            gemm<Real>(CblasNoTrans, CblasNoTrans, images * d.pixels, d.depth, d.outputs,
+                       errors.get() + g * d.outputs, d.all_outputs(),
+                       weights.data() + g * d.outputs * d.depth, d.depth, 0, rows.get(), d.depth);
+            for (std::int64_t i = 0; i < images; ++i)
+                add_rows(layer, rows.get() + i * d.pixels * d.depth, g,
+                         sums.get() + image_at(i, layer.in_shape));
+        }
+        use(n, images, sums.get());
+    }
 }
 
 /// One output's partial sum, addition by addition, in codes.
@@ -156,7 +222,7 @@ public:
           rule_(rule),
           to_code_(to_code) {}
 
-    void start(double bias) {
+    void start(Real bias) {
         const Fitted<Real> start = fit(static_cast<Real>(bias * to_code_), range_, overflow_);
         code_ = start.code;
         event_ = start.outside;
@@ -174,10 +240,10 @@ public:
         products_ = 0;
     }
     /// The register's value; counts what happened. `wide`: the exact sum.
-    double finish(double wide, Tensor& result) {
+    Real finish(Real wide, Tensor& result) {
         if (products_ != 0) end_tile();
         const Fitted<Real> kept = fit(code_, code_range(rule_), rule_.overflow);
-        const double value = static_cast<double>(kept.code) / to_code_ + 0.0;
+        const Real value = static_cast<Real>(static_cast<double>(kept.code) / to_code_);
         const bool adds_wrap = overflow_ == Overflow::wrap;
         const bool narrowing_wraps = rule_.overflow == Overflow::wrap;
         result.wraps += (adds_wrap && event_) || (narrowing_wraps && kept.outside);
@@ -237,91 +303,83 @@ Tensor product_of(const Tensor& a, const Tensor& b, const Shape& shape, const Qu
     return result;
 }
 
-double to_code(const Tensor& tensor) { return std::ldexp(1.0, tensor.frac - tensor.exponent); }
+double to_code(const Tensor& tensor) { return std::ldexp(1.0, -unit_log2(tensor)); }
+
+/// The values of a result whose sums come a few images at a time and fit the rule's register.
+template <class Real>
+class Sums {
+public:
+    Sums(const Tensor& result, const Quantizer& rule)
+        : to_code_(static_cast<Real>(to_code(result))),
+          writer_(static_cast<std::size_t>(result.shape.size()), code_range(rule),
+                  unit_log2(result)) {}
+    void write(std::size_t first, std::size_t count, Real* sums) {
+        const Real scale = to_code_;
+        for (std::size_t i = 0; i < count; ++i) sums[i] *= scale;
+        writer_.write(first, count, sums);
+    }
+    Values finish() && { return std::move(writer_).finish(); }
+
+private:
+    const Real to_code_;
+    Writer<Real> writer_;
+};
 
 }  // namespace
 
 template <class Real>
-std::vector<Real> dot_products(const Layer& layer, std::int64_t batch,
-                               const std::vector<double>& in, const std::vector<double>& weights) {
-    const Dimensions d(layer);
-    const AsReal<Real> rows_of_weights(weights);
-    std::vector<Real> sums(static_cast<std::size_t>(batch * d.pixels * d.all_outputs()));
-    const std::int64_t most = std::min(batch, d.images_at_once());
-    std::vector<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
-    for (std::int64_t n = 0; n < batch; n += most) {
-        const std::int64_t images = std::min(most, batch - n);
-        for (std::int64_t g = 0; g < d.groups; ++g) {
-            for (std::int64_t i = 0; i < images; ++i)
-                fill_rows(layer, in.data() + (n + i) * layer.in_shape.size(), g,
-                          rows.data() + i * d.pixels * d.depth);
-            gemm<Real>(CblasNoTrans, CblasTrans, images * d.pixels, d.outputs, d.depth, rows.data(),
-                       d.depth, rows_of_weights.data() + g * d.outputs * d.depth, d.depth, 0,
-                       sums.data() + n * d.pixels * d.all_outputs() + g * d.outputs,
-                       d.all_outputs());
-        }
-    }
-    return sums;
+std::vector<Real> dot_products(const Layer& layer, std::int64_t batch, const Values& in,
+                               const Values& weights) {
+    std::vector<Real> all;
+    for_each_dot_product<Real>(layer, batch, in, to_reals<Real>(weights),
+                               [&](std::int64_t, std::int64_t images, const Real* sums) {
+                                   all.insert(all.end(), sums,
+                                              sums + image_at(images, layer.out_shape));
+                               });
+    return all;
 }
-template std::vector<double> dot_products(const Layer&, std::int64_t, const std::vector<double>&,
-                                          const std::vector<double>&);
-template std::vector<float> dot_products(const Layer&, std::int64_t, const std::vector<double>&,
-                                         const std::vector<double>&);
+template std::vector<double> dot_products(const Layer&, std::int64_t, const Values&, const Values&);
 
 template <class Real>
-std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch,
-                                 const std::vector<double>& error,
-                                 const std::vector<double>& weights) {
-    const Dimensions d(layer);
-    const AsReal<Real> rows_of_weights(weights), errors(error);
-    std::vector<Real> sums(static_cast<std::size_t>(batch * layer.in_shape.size()));
-    const std::int64_t most = std::min(batch, d.images_at_once());
-    std::vector<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
-    for (std::int64_t n = 0; n < batch; n += most) {
-        const std::int64_t images = std::min(most, batch - n);
-        for (std::int64_t g = 0; g < d.groups; ++g) {
-            gemm<Real>(CblasNoTrans, CblasNoTrans, images * d.pixels, d.depth, d.outputs,
-                       errors.data() + n * d.pixels * d.all_outputs() + g * d.outputs,
-                       d.all_outputs(), rows_of_weights.data() + g * d.outputs * d.depth, d.depth,
-                       0, rows.data(), d.depth);
-            for (std::int64_t i = 0; i < images; ++i)
-                add_rows(layer, rows.data() + i * d.pixels * d.depth, g,
-                         sums.data() + (n + i) * layer.in_shape.size());
-        }
-    }
-    return sums;
+std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch, const Values& error,
+                                 const Values& weights) {
+    std::vector<Real> all;
+    for_each_input_gradient<Real>(layer, batch, error, to_reals<Real>(weights),
+                                  [&](std::int64_t, std::int64_t images, const Real* sums) {
+                                      all.insert(all.end(), sums,
+                                                 sums + image_at(images, layer.in_shape));
+                                  });
+    return all;
 }
-template std::vector<double> input_gradient(const Layer&, std::int64_t, const std::vector<double>&,
-                                            const std::vector<double>&);
-template std::vector<float> input_gradient(const Layer&, std::int64_t, const std::vector<double>&,
-                                           const std::vector<double>&);
+template std::vector<double> input_gradient(const Layer&, std::int64_t, const Values&,
+                                            const Values&);
 
 template <class Real>
-std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch,
-                                  const std::vector<double>& in, const std::vector<double>& error) {
+std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
+                                  const Values& error) {
     const Dimensions d(layer);
-    const AsReal<Real> errors(error);
     std::vector<Real> sums(static_cast<std::size_t>(d.all_outputs() * d.depth));
     const std::int64_t most = std::min(batch, d.images_at_once());
-    std::vector<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
+    const auto rows = buffer<Real>(most * d.pixels * d.depth);
+    const auto errors = buffer<Real>(most * layer.out_shape.size());
+    Images<Real> images_of(in, layer.in_shape);
     for (std::int64_t n = 0; n < batch; n += most) {
         const std::int64_t images = std::min(most, batch - n);
+        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.get());
         for (std::int64_t g = 0; g < d.groups; ++g) {
             for (std::int64_t i = 0; i < images; ++i)
-                fill_rows(layer, in.data() + (n + i) * layer.in_shape.size(), g,
-                          rows.data() + i * d.pixels * d.depth);
+                fill_rows(layer, images_of(n + i), g, rows.get() + i * d.pixels * d.depth);
             gemm<Real>(CblasTrans, CblasNoTrans, d.outputs, d.depth, images * d.pixels,
-                       errors.data() + n * d.pixels * d.all_outputs() + g * d.outputs,
-                       d.all_outputs(), rows.data(), d.depth, 1,
+                       errors.get() + g * d.outputs, d.all_outputs(), rows.get(), d.depth, 1,
                        sums.data() + g * d.outputs * d.depth, d.depth);
         }
     }
     return sums;
 }
-template std::vector<double> weight_gradient(const Layer&, std::int64_t, const std::vector<double>&,
-                                             const std::vector<double>&);
-template std::vector<float> weight_gradient(const Layer&, std::int64_t, const std::vector<double>&,
-                                            const std::vector<double>&);
+template std::vector<double> weight_gradient(const Layer&, std::int64_t, const Values&,
+                                             const Values&);
+template std::vector<float> weight_gradient(const Layer&, std::int64_t, const Values&,
+                                            const Values&);
 
 template <class Real>
 Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& weights,
@@ -331,51 +389,59 @@ Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& w
     shape.n = in.shape.n;
     Tensor y = product_of(in, weights, shape, rule);
     inherit(y, {bias});
-    y.values = to_doubles(dot_products<Real>(layer, in.shape.n, in.values, weights.values));
+    const std::vector<Real> w = to_reals<Real>(weights.values);
 
     const Dimensions d(layer);
     const std::size_t outputs = static_cast<std::size_t>(d.all_outputs());
     const std::size_t depth = static_cast<std::size_t>(d.depth);
     const double operand = largest(in.values);
     const Bounds bounds(layer, machine, rule);
-    std::vector<double> start(outputs, 0.0);
-    if (bias != nullptr) {
-        start = bias->values;
-        const std::vector<Real> along = along_run<Real>(start);
-        for_each_run(y, [&](std::size_t first, std::size_t count) {
-            for (std::size_t j = 0; j < count; ++j)
-                y.values[first + j] =
-                    static_cast<double>(static_cast<Real>(y.values[first + j]) + along[j]);
-        });
-    }
+    const std::vector<Real> start =
+        bias != nullptr ? to_reals<Real>(bias->values) : std::vector<Real>(outputs);
     std::vector<std::size_t> unproven;
     for (std::size_t o = 0; o < outputs; ++o) {
         double bound = 0;
-        for (std::size_t k = 0; k < depth; ++k) bound += std::abs(weights.values[o * depth + k]);
-        bound = (bound * operand + std::abs(start[o])) * to_code(y);
+        for (std::size_t k = 0; k < depth; ++k)
+            bound += std::abs(static_cast<double>(w[o * depth + k]));
+        bound = (bound * operand + std::abs(static_cast<double>(start[o]))) * to_code(y);
         if (!bounds.fit_in<Real>(bound, y)) unproven.push_back(o);
     }
-    if (unproven.empty()) return y;
 
     PartialSum<Real> sum(machine, rule, to_code(y));
-    std::vector<Real> rows(static_cast<std::size_t>(d.pixels * d.depth));
-    for (std::int64_t n = 0; n < in.shape.n; ++n) {
+    std::vector<Real> rows(unproven.empty() ? 0 : static_cast<std::size_t>(d.pixels * d.depth));
+    Images<Real> images_of(in.values, layer.in_shape);
+    const auto accumulate = [&](std::int64_t n, Real* image_sums) {
+        const Real* image = images_of(n);
         std::int64_t filled = -1;  // the group whose operands `rows` holds
         for (const std::size_t o : unproven) {
             const std::int64_t group = static_cast<std::int64_t>(o) / d.outputs;
-            if (filled != group)
-                fill_rows(layer, in.values.data() + n * layer.in_shape.size(), group, rows.data());
+            if (filled != group) fill_rows(layer, image, group, rows.data());
             filled = group;
             for (std::int64_t p = 0; p < d.pixels; ++p) {
-                double& value = y.values[static_cast<std::size_t>(n * d.pixels + p) * outputs + o];
+                Real& value = image_sums[static_cast<std::size_t>(p) * outputs + o];
                 const Real* row = rows.data() + p * d.depth;
                 sum.start(start[o]);
-                for (std::size_t k = 0; k < depth; ++k)
-                    sum.add(static_cast<Real>(weights.values[o * depth + k]), row[k]);
+                for (std::size_t k = 0; k < depth; ++k) sum.add(w[o * depth + k], row[k]);
                 value = sum.finish(value, y);
             }
         }
-    }
+    };
+    const std::vector<Real> along =
+        along_run<Real>(bias != nullptr ? bias->values : Values(std::vector<double>(outputs)));
+    Sums<Real> values(y, rule);
+    for_each_dot_product<Real>(
+        layer, in.shape.n, in.values, w, [&](std::int64_t n, std::int64_t images, Real* sums) {
+            const std::size_t count = image_at(images, layer.out_shape);
+            if (bias != nullptr)
+                for_each_run(count, outputs, [&](std::size_t first, std::size_t run) {
+                    for (std::size_t j = 0; j < run; ++j) sums[first + j] += along[j];
+                });
+            if (!unproven.empty())
+                for (std::int64_t i = 0; i < images; ++i)
+                    accumulate(n + i, sums + image_at(i, layer.out_shape));
+            values.write(image_at(n, layer.out_shape), count, sums);
+        });
+    y.values = std::move(values).finish();
     return y;
 }
 template Tensor multiply_accumulate<double>(const Layer&, const Tensor&, const Tensor&,
@@ -389,39 +455,38 @@ Tensor accumulate_input_gradient(const Layer& layer, const Tensor& error, const 
     Shape shape = layer.in_shape;
     shape.n = error.shape.n;
     Tensor dx = product_of(error, weights, shape, rule);
-    dx.values = to_doubles(input_gradient<Real>(layer, shape.n, error.values, weights.values));
+    const std::vector<Real> w = to_reals<Real>(weights.values);
 
     // Per input channel (linear: per flattened input): all that its weights can make.
     const bool is_linear = layer.type == LayerType::linear;
     const Shape of_weights = weight_shape(layer);
     const std::int64_t outputs = layer.out_channels / layer.groups;
     const std::int64_t places = is_linear ? 1 : of_weights.h * of_weights.w;
-    const auto weight = [&](std::int64_t o, std::int64_t place, std::int64_t i) {
-        return weights.values[static_cast<std::size_t>((o * places + place) * of_weights.c + i)];
+    const auto weights_at = [&](std::int64_t o, std::int64_t place) {
+        return w.data() + (o * places + place) * of_weights.c;
     };
     const double operand = largest(error.values);
     const Bounds bounds(layer, machine, rule);
     std::vector<bool> proven;
-    for (std::int64_t g = 0; g < layer.groups; ++g)
-        for (std::int64_t i = 0; i < of_weights.c; ++i) {
-            double bound = 0;
-            for (std::int64_t o = g * outputs; o < (g + 1) * outputs; ++o)
-                for (std::int64_t place = 0; place < places; ++place)
-                    bound += std::abs(weight(o, place, i));
+    for (std::int64_t g = 0; g < layer.groups; ++g) {
+        std::vector<double> reach(static_cast<std::size_t>(of_weights.c), 0.0);
+        for (std::int64_t o = g * outputs; o < (g + 1) * outputs; ++o)
+            for (std::int64_t place = 0; place < places; ++place) {
+                const Real* weight = weights_at(o, place);
+                double* bound = reach.data();
+                for (std::size_t i = 0; i < reach.size(); ++i)
+                    bound[i] += std::abs(static_cast<double>(weight[i]));
+            }
+        for (const double bound : reach)
             proven.push_back(bounds.fit_in<Real>(bound * operand * to_code(dx), dx));
-        }
-    if (std::find(proven.begin(), proven.end(), false) == proven.end()) return dx;
+    }
 
     PartialSum<Real> sum(machine, rule, to_code(dx));
-    const auto add_outputs = [&](std::int64_t pixel, std::int64_t group, std::int64_t place,
+    // `e`: of the output's pixel; null: outside.
+    const auto add_outputs = [&](const Real* e, std::int64_t group, std::int64_t place,
                                  std::int64_t i) {
         for (std::int64_t o = group * outputs; o < (group + 1) * outputs; ++o)
-            sum.add(
-                pixel < 0
-                    ? Real{0}
-                    : static_cast<Real>(
-                          error.values[static_cast<std::size_t>(pixel * layer.out_channels + o)]),
-                static_cast<Real>(weight(o, place, i)));
+            sum.add(e == nullptr ? Real{0} : e[o], weights_at(o, place)[i]);
     };
     // The output row (or column) that a kernel place brings to input row i; false: none is whole.
     const auto tap = [](std::int64_t i, int k, int padding, int dilation, int stride,
@@ -430,23 +495,18 @@ Tensor accumulate_input_gradient(const Layer& layer, const Tensor& error, const 
         out = from / stride;
         return from % stride == 0;
     };
-    if (is_linear) {
-        for (std::int64_t n = 0; n < shape.n; ++n)
-            for_each_flattened(layer.in_shape, [&](std::int64_t flat, std::int64_t index) {
-                if (proven[static_cast<std::size_t>(flat)]) return;
-                double& value =
-                    dx.values[static_cast<std::size_t>(n * layer.in_shape.size() + index)];
-                sum.start(0);
-                add_outputs(n, 0, 0, flat);
-                value = sum.finish(value, dx);
-            });
-        return dx;
-    }
-    std::size_t element = 0;
-    for (std::int64_t n = 0; n < shape.n; ++n)
+    const auto accumulate_flattened = [&](const Real* e, Real* image) {
+        for_each_flattened(layer.in_shape, [&](std::int64_t flat, std::int64_t index) {
+            if (proven[static_cast<std::size_t>(flat)]) return;
+            sum.start(0);
+            add_outputs(e, 0, 0, flat);
+            image[index] = sum.finish(image[index], dx);
+        });
+    };
+    const auto accumulate = [&](const Real* e, Real* image) {
         for (std::int64_t ih = 0; ih < shape.h; ++ih)
             for (std::int64_t iw = 0; iw < shape.w; ++iw)
-                for (std::int64_t c = 0; c < shape.c; ++c, ++element) {
+                for (std::int64_t c = 0; c < shape.c; ++c, ++image) {
                     if (proven[static_cast<std::size_t>(c)]) continue;
                     sum.start(0);
                     for (int kh = 0; kh < layer.kernel.h; ++kh)
@@ -458,12 +518,29 @@ Tensor accumulate_input_gradient(const Layer& layer, const Tensor& error, const 
                                 continue;
                             const bool inside = oh >= 0 && oh < layer.out_shape.h && ow >= 0 &&
                                                 ow < layer.out_shape.w;
-                            add_outputs(
-                                inside ? (n * layer.out_shape.h + oh) * layer.out_shape.w + ow : -1,
-                                c / of_weights.c, kh * layer.kernel.w + kw, c % of_weights.c);
+                            const std::int64_t pixel = oh * layer.out_shape.w + ow;
+                            add_outputs(inside ? e + pixel * layer.out_channels : nullptr,
+                                        c / of_weights.c, kh * layer.kernel.w + kw,
+                                        c % of_weights.c);
                         }
-                    dx.values[element] = sum.finish(dx.values[element], dx);
+                    *image = sum.finish(*image, dx);
                 }
+    };
+    const bool all_proven = std::find(proven.begin(), proven.end(), false) == proven.end();
+    Images<Real> errors_of(error.values, layer.out_shape);
+    Sums<Real> values(dx, rule);
+    for_each_input_gradient<Real>(
+        layer, shape.n, error.values, w, [&](std::int64_t n, std::int64_t images, Real* sums) {
+            for (std::int64_t i = 0; i < images && !all_proven; ++i) {
+                Real* image = sums + image_at(i, layer.in_shape);
+                if (is_linear)
+                    accumulate_flattened(errors_of(n + i), image);
+                else
+                    accumulate(errors_of(n + i), image);
+            }
+            values.write(image_at(n, layer.in_shape), image_at(images, layer.in_shape), sums);
+        });
+    dx.values = std::move(values).finish();
     return dx;
 }
 template Tensor accumulate_input_gradient<double>(const Layer&, const Tensor&, const Tensor&,
@@ -476,14 +553,16 @@ Tensor accumulate_weight_gradient(const Layer& layer, const Tensor& in, const Te
                                   const MachineConfig& machine, const Quantizer& rule) {
     const std::int64_t batch = in.shape.n;
     Tensor gw = product_of(in, error, weight_shape(layer), rule);
-    gw.values = to_doubles(weight_gradient<Real>(layer, batch, in.values, error.values));
+    std::vector<Real> gradient = weight_gradient<Real>(layer, batch, in.values, error.values);
 
     const Dimensions d(layer);
     const std::size_t outputs = static_cast<std::size_t>(d.all_outputs());
     std::vector<double> reach(run_length(outputs), 0.0);  // per output, the sum of |error|
+    Reader<double> read(error.values);
     for_each_run(error, [&](std::size_t first, std::size_t count) {
+        const double* e = read(first, count);
         double* sum = reach.data();
-        for (std::size_t j = 0; j < count; ++j) sum[j] += std::abs(error.values[first + j]);
+        for (std::size_t j = 0; j < count; ++j) sum[j] += std::abs(e[j]);
     });
     for (std::size_t j = outputs; j < reach.size(); ++j) reach[j % outputs] += reach[j];
     const double operand = largest(in.values);
@@ -491,25 +570,25 @@ Tensor accumulate_weight_gradient(const Layer& layer, const Tensor& in, const Te
     std::vector<std::size_t> unproven;
     for (std::size_t o = 0; o < outputs; ++o)
         if (!bounds.fit_in<Real>(reach[o] * operand * to_code(gw), gw)) unproven.push_back(o);
-    if (unproven.empty()) return gw;
 
     // ws: a tile ends with its image, or with its group of small images.
     const std::int64_t images_per_tile = std::max<std::int64_t>(1, machine.array_rows / d.pixels);
     const std::size_t depth = static_cast<std::size_t>(d.depth);
-    std::vector<PartialSum<Real>> sums(outputs * depth,
+    std::vector<PartialSum<Real>> sums(unproven.empty() ? 0 : outputs * depth,
                                        PartialSum<Real>(machine, rule, to_code(gw)));
     for (PartialSum<Real>& sum : sums) sum.start(0);
     std::vector<Real> rows(static_cast<std::size_t>(d.pixels * d.depth));
-    for (std::int64_t n = 0; n < batch; ++n) {
+    Images<Real> images_of(in.values, layer.in_shape), errors_of(error.values, layer.out_shape);
+    for (std::int64_t n = 0; n < batch && !unproven.empty(); ++n) {
+        const Real* image = images_of(n);
+        const Real* errors = errors_of(n);
         std::int64_t filled = -1;
         for (const std::size_t o : unproven) {
             const std::int64_t group = static_cast<std::int64_t>(o) / d.outputs;
-            if (filled != group)
-                fill_rows(layer, in.values.data() + n * layer.in_shape.size(), group, rows.data());
+            if (filled != group) fill_rows(layer, image, group, rows.data());
             filled = group;
             for (std::int64_t p = 0; p < d.pixels; ++p) {
-                const Real e = static_cast<Real>(
-                    error.values[static_cast<std::size_t>(n * d.pixels + p) * outputs + o]);
+                const Real e = errors[static_cast<std::size_t>(p) * outputs + o];
                 const Real* row = rows.data() + p * d.depth;
                 for (std::size_t k = 0; k < depth; ++k) sums[o * depth + k].add(row[k], e);
             }
@@ -519,9 +598,12 @@ Tensor accumulate_weight_gradient(const Layer& layer, const Tensor& in, const Te
     }
     for (const std::size_t o : unproven)
         for (std::size_t k = 0; k < depth; ++k) {
-            double& value = gw.values[o * depth + k];
+            Real& value = gradient[o * depth + k];
             value = sums[o * depth + k].finish(value, gw);
         }
+    Sums<Real> values(gw, rule);
+    values.write(0, gradient.size(), gradient.data());
+    gw.values = std::move(values).finish();
     return gw;
 }
 template Tensor accumulate_weight_gradient<double>(const Layer&, const Tensor&, const Tensor&,

@@ -15,15 +15,14 @@ namespace wagesim::golden {
 // its weight_shape, `error` its out_shape.
 
 template <class Real>
-std::vector<Real> dot_products(const Layer& layer, std::int64_t batch,
-                               const std::vector<double>& in, const std::vector<double>& weights);
+std::vector<Real> dot_products(const Layer& layer, std::int64_t batch, const Values& in,
+                               const Values& weights);
 template <class Real>
-std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch,
-                                 const std::vector<double>& error,
-                                 const std::vector<double>& weights);
+std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch, const Values& error,
+                                 const Values& weights);
 template <class Real>
-std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch,
-                                  const std::vector<double>& in, const std::vector<double>& error);
+std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
+                                  const Values& error);
 
 // The same in an accumulator: a partial sum starts at the bias (or 0), takes one addition per tile
 // of `machine.array_rows` products (dataflow os: one per product), wraps or saturates at each, and

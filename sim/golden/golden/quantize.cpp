@@ -2,80 +2,43 @@
 #include "golden/quantize.h"
 
 #include <algorithm>
-#include <array>
 
+#include "golden/loops.h"
 #include "wagesim/error.h"
 
 namespace wagesim::golden {
 namespace {
 
-constexpr std::size_t block = 256;  // elements whose codes stay in the nearest cache
-
-/// Adding and taking away 1.5 * 2^52 leaves a double rounded to an integer, ties to even, if it is
-/// below 2^51 in magnitude: the same as nearbyint, in vectors.
 template <class Real>
-void round_half_even(const Real* x, Real* code, std::size_t count) {
-    constexpr Real limit = std::is_same_v<Real, double> ? Real(0x1p51) : Real(0x1p22);
-    constexpr Real shift = 3 * limit;
-    Real beyond = 0;
-#pragma omp simd reduction(+ : beyond)
-    for (std::size_t j = 0; j < count; ++j) {
-        beyond += std::abs(x[j]) < limit ? Real{0} : Real{1};
-        code[j] = (x[j] + shift) - shift;
-    }
-    if (beyond != 0)
-        for (std::size_t j = 0; j < count; ++j) code[j] = std::nearbyint(x[j]);
-}
-
-template <class Real, Rounding rounding>
-void round_block(const Real* x, Real* code, std::size_t count) {
-    if constexpr (rounding == Rounding::half_even)
-        round_half_even(x, code, count);
-    else
-        for (std::size_t j = 0; j < count; ++j) code[j] = round_to_integer(x[j], rounding);
-}
-
-template <class Real, Rounding rounding>
-void quantize_with(Tensor& tensor, const Quantizer& rule, CodeRange range, bool counts_underflows) {
-    const double to_code = std::ldexp(1.0, rule.format.frac - rule.format.exponent);
-    const double to_value = 1 / to_code;
-    const Real low = static_cast<Real>(range.low);
-    const Real high = static_cast<Real>(range.high);
-    std::int64_t outside = 0;
-    std::array<Real, block> x, code;
-    for (std::size_t first = 0; first < tensor.values.size(); first += block) {
-        const std::size_t count = std::min(block, tensor.values.size() - first);
-        double* values = tensor.values.data() + first;
-        for (std::size_t j = 0; j < count; ++j) x[j] = static_cast<Real>(values[j] * to_code);
-        round_block<Real, rounding>(x.data(), code.data(), count);
-        Real ties = 0, misfits = 0, underflows = 0;  // counts
-#pragma omp simd reduction(+ : ties, misfits)
-        for (std::size_t j = 0; j < count; ++j) {
-            ties += std::abs(x[j] - code[j]) == Real{0.5} ? Real{1} : Real{0};
-            misfits += code[j] < low ? Real{1} : Real{0};
-            misfits += code[j] > high ? Real{1} : Real{0};
-        }
-        if (counts_underflows) {
-#pragma omp simd reduction(+ : underflows)
+void quantize_with(Tensor& tensor, std::size_t size, const Quantizer& rule, CodeRange range,
+                   bool counts_underflows, const Formula<Real>& x) {
+    const bool saturates = rule.overflow != Overflow::wrap;
+    const int unit_log2 = rule.format.exponent - rule.format.frac;
+    const Real to_code = std::ldexp(Real{1}, -unit_log2);
+    const auto channels = static_cast<std::size_t>(tensor.shape.c);
+    Writer<Real> writer(size, range, unit_log2);
+    std::vector<Real> codes(run_length(channels));
+    std::vector<std::uint8_t> tie(codes.size());
+    Rounded all;
+    for_each_run(size, channels, [&](std::size_t first, std::size_t count) {
+        x(first, count, codes.data());
+        const Rounded run = real_loops<Real>().round(codes.data(), count, to_code, rule.rounding,
+                                                     range, saturates, tie.data());
+        if (run.ties != 0) {
+            tensor.ties.resize(size);
             for (std::size_t j = 0; j < count; ++j)
-                underflows += (code[j] == 0 ? Real{1} : Real{0}) - (x[j] == 0 ? Real{1} : Real{0});
+                if (tie[j] != 0) tensor.ties[first + j] = true;
         }
-        // Rounded downwards, just below a half looks like one from the other side.
-        if (ties != 0)
-            for (std::size_t j = 0; j < count; ++j) {
-                if (std::abs(x[j] - code[j]) != Real{0.5} || !is_tie(x[j])) continue;
-                if (tensor.ties.empty()) tensor.ties.resize(tensor.values.size());
-                tensor.ties[first + j] = true;
-            }
-        if (misfits != 0)
+        if (run.outside != 0 && !saturates)
             for (std::size_t j = 0; j < count; ++j)
-                code[j] = fit(code[j], range, rule.overflow).code;
-        outside += static_cast<std::int64_t>(misfits);
-        tensor.underflows += static_cast<std::int64_t>(underflows);
-        for (std::size_t j = 0; j < count; ++j)
-            values[j] = static_cast<double>(code[j]) * to_value + 0.0;  // -0 becomes 0
-    }
-    (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
+                codes[j] = fit(codes[j], range, rule.overflow).code;
+        all.outside += run.outside;
+        all.underflows += run.underflows;
+        writer.write(first, count, codes.data());
+    });
+    tensor.values = std::move(writer).finish();
+    (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += all.outside;
+    if (counts_underflows) tensor.underflows += all.underflows;
 }
 
 /// Codes beyond the doubles, in wide integers.
@@ -84,6 +47,7 @@ void quantize_exact(Tensor& tensor, const Quantizer& rule, CodeRange range,
     const int shift = (rule.format.frac - rule.format.exponent) - (tensor.frac - tensor.exponent);
     const double to_value = std::ldexp(1.0, rule.format.exponent - rule.format.frac);
     const std::vector<Wide> codes = std::move(tensor.exact);
+    std::vector<double> values(codes.size());
     tensor.exact.clear();
     std::int64_t outside = 0;
     for (std::size_t i = 0; i < codes.size(); ++i) {
@@ -98,41 +62,29 @@ void quantize_exact(Tensor& tensor, const Quantizer& rule, CodeRange range,
             fit(quotient.code, BigInteger(range.low), BigInteger(range.high), rule.overflow);
         outside += kept.outside;
         tensor.underflows += counts_underflows && kept.code == 0 && codes[i] != 0;
-        tensor.values[i] = kept.code.convert_to<double>() * to_value;
+        values[i] = kept.code.convert_to<double>() * to_value;
     }
+    tensor.values = std::move(values);
     (rule.overflow == Overflow::wrap ? tensor.wraps : tensor.saturations) += outside;
     if (std::max(-range.low, range.high) >= integer_limit)
         uncertify(tensor, "a code of more than 53 bits is quantised to a register that wide");
 }
 
 template <class Real>
-void quantize_any(Tensor& tensor, const Quantizer& rule, CodeRange range, bool counts_underflows) {
-    if (!tensor.exact.empty()) {
+void quantize_any(Tensor& tensor, const Quantizer& rule, CodeRange range, bool counts_underflows,
+                  const Formula<Real>& x) {
+    if (rule.rounding == Rounding::stochastic)
+        throw InputError("rounding 'stochastic' is not deterministic here");
+    if (!tensor.exact.empty())
         quantize_exact(tensor, rule, range, counts_underflows);
-    } else {
-        const auto run = [&](auto quantize_this) {
-            quantize_this(tensor, rule, range, counts_underflows);
-        };
-        switch (rule.rounding) {
-            case Rounding::half_even:
-                run(quantize_with<Real, Rounding::half_even>);
-                break;
-            case Rounding::half_up:
-                run(quantize_with<Real, Rounding::half_up>);
-                break;
-            case Rounding::half_away:
-                run(quantize_with<Real, Rounding::half_away>);
-                break;
-            case Rounding::floor:
-                run(quantize_with<Real, Rounding::floor>);
-                break;
-            case Rounding::toward_zero:
-                run(quantize_with<Real, Rounding::toward_zero>);
-                break;
-            case Rounding::stochastic:
-                throw InputError("rounding 'stochastic' is not deterministic here");
-        }
-    }
+    else if (x)
+        quantize_with<Real>(tensor, static_cast<std::size_t>(tensor.shape.size()), rule, range,
+                            counts_underflows, x);
+    else
+        quantize_with<Real>(tensor, tensor.values.size(), rule, range, counts_underflows,
+                            [from = tensor.values](std::size_t first, std::size_t count, Real* to) {
+                                from.read(first, count, to);
+                            });
     tensor.frac = rule.format.frac;
     tensor.bits = rule.format.bits;
     tensor.is_signed = rule.format.is_signed;
@@ -148,36 +100,36 @@ CodeRange code_range(int bits, bool is_signed, Overflow overflow) {
 }
 
 template <class Real>
-void quantize(Tensor& tensor, const Quantizer& rule) {
-    quantize_any<Real>(tensor, rule, code_range(rule), false);
+void quantize(Tensor& tensor, const Quantizer& rule, const Formula<Real>& x) {
+    quantize_any<Real>(tensor, rule, code_range(rule), false, x);
 }
-template void quantize<double>(Tensor&, const Quantizer&);
-template void quantize<float>(Tensor&, const Quantizer&);
+template void quantize(Tensor&, const Quantizer&, const Formula<double>&);
+template void quantize(Tensor&, const Quantizer&, const Formula<float>&);
 
 template <class Real>
-void quantize_into(Tensor& tensor, const Quantizer& rule, CodeRange range) {
+void quantize_into(Tensor& tensor, const Quantizer& rule, CodeRange range, const Formula<Real>& x) {
     Quantizer saturating = rule;
     saturating.overflow = Overflow::saturate;
-    quantize_any<Real>(tensor, saturating, range, true);
+    quantize_any<Real>(tensor, saturating, range, true, x);
 }
-template void quantize_into<double>(Tensor&, const Quantizer&, CodeRange);
-template void quantize_into<float>(Tensor&, const Quantizer&, CodeRange);
+template void quantize_into(Tensor&, const Quantizer&, CodeRange, const Formula<double>&);
+template void quantize_into(Tensor&, const Quantizer&, CodeRange, const Formula<float>&);
 
 template <class Real>
-std::vector<std::size_t> misfits(const std::vector<double>& values, const Quantizer& rule) {
-    const double to_code = std::ldexp(1.0, rule.format.frac - rule.format.exponent);
-    const CodeRange range = code_range(rule);
-    std::vector<std::size_t> result;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const double x = values[i] * to_code;
-        if (x >= range.low + 1 && x <= range.high - 1) continue;  // rounding moves by less than 1
-        const double code =
-            static_cast<double>(round_to_integer(static_cast<Real>(x), rule.rounding));
-        if (code < range.low || code > range.high) result.push_back(i);
-    }
-    return result;
+Values on_grid(const Shape& shape, const Formula<Real>& x, CodeRange range, int unit_log2) {
+    const Real to_code = static_cast<Real>(std::ldexp(1.0, -unit_log2));
+    const auto size = static_cast<std::size_t>(shape.size());
+    const auto channels = static_cast<std::size_t>(shape.c);
+    Writer<Real> writer(size, range, unit_log2);
+    std::vector<Real> codes(run_length(channels));
+    for_each_run(size, channels, [&](std::size_t first, std::size_t count) {
+        x(first, count, codes.data());
+        for (std::size_t j = 0; j < count; ++j) codes[j] *= to_code;
+        writer.write(first, count, codes.data());
+    });
+    return std::move(writer).finish();
 }
-template std::vector<std::size_t> misfits<double>(const std::vector<double>&, const Quantizer&);
-template std::vector<std::size_t> misfits<float>(const std::vector<double>&, const Quantizer&);
+template Values on_grid(const Shape&, const Formula<double>&, CodeRange, int);
+template Values on_grid(const Shape&, const Formula<float>&, CodeRange, int);
 
 }  // namespace wagesim::golden

@@ -4,7 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
-#include <vector>
+#include <functional>
 
 #include "golden/tensor.h"
 #include "golden/wide.h"
@@ -12,10 +12,6 @@
 
 namespace wagesim::golden {
 
-/// Smallest and largest code.
-struct CodeRange {
-    double low, high;
-};
 CodeRange code_range(int bits, bool is_signed, Overflow overflow);
 inline CodeRange code_range(const Quantizer& rule) {
     return code_range(rule.format.bits, rule.format.is_signed, rule.overflow);
@@ -53,21 +49,34 @@ inline Real round_to_integer(Real x, Rounding rounding) {
         case Rounding::toward_zero:
             return std::trunc(x);
         default:
-            return std::nearbyint(x);  // half_even, in the default floating-point environment
+            return std::rint(x);  // half_even, in the default floating-point environment
     }
 }
 
-/// Rounds and fits the tensor's values to `rule`, counting what happens; sets the tensor's format.
-/// The values (or `exact`) are the exact real numbers, or certified to round like them.
+/// Writes the exact real numbers of elements [first, first + count), or numbers certified to round
+/// like them; called for a tensor's elements in ascending runs (tensor.h).
 template <class Real>
-void quantize(Tensor& tensor, const Quantizer& rule);
+using Formula = std::function<void(std::size_t first, std::size_t count, Real* x)>;
+
+/// Rounds and fits the tensor's values (by default what it has: `values` or `exact`) to `rule`,
+/// counting what happens; sets the tensor's format.
+template <class Real>
+void quantize(Tensor& tensor, const Quantizer& rule, const Formula<Real>& x = {});
 /// The same into a range narrower than the register's, saturating; counts underflows too.
 template <class Real>
-void quantize_into(Tensor& tensor, const Quantizer& rule, CodeRange range);
+void quantize_into(Tensor& tensor, const Quantizer& rule, CodeRange range,
+                   const Formula<Real>& x = {});
 
 /// x brought to the quantiser's format.
 template <class Real>
-Tensor quantized(const Shape& shape, std::vector<double> values, const Quantizer& rule) {
+Tensor quantized(const Shape& shape, const Formula<Real>& x, const Quantizer& rule) {
+    Tensor tensor;
+    tensor.shape = shape;
+    quantize<Real>(tensor, rule, x);
+    return tensor;
+}
+template <class Real>
+Tensor quantized(const Shape& shape, Values values, const Quantizer& rule) {
     Tensor tensor;
     tensor.shape = shape;
     tensor.values = std::move(values);
@@ -75,8 +84,8 @@ Tensor quantized(const Shape& shape, std::vector<double> values, const Quantizer
     return tensor;
 }
 
-/// The elements whose rounded value is no code of the rule's register.
+/// Numbers of the shape that are codes in the range, of the unit 2^unit_log2: nothing rounds.
 template <class Real>
-std::vector<std::size_t> misfits(const std::vector<double>& values, const Quantizer& rule);
+Values on_grid(const Shape& shape, const Formula<Real>& x, CodeRange range, int unit_log2);
 
 }  // namespace wagesim::golden

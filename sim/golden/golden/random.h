@@ -1,10 +1,12 @@
 // The random streams of docs/datapath.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <vector>
 
 namespace wagesim::golden {
 
@@ -31,8 +33,18 @@ public:
         for (std::uint32_t s = 0; s < states_.size(); ++s) states_[s] = mix(seed, step, op, s);
     }
     /// Uniform on 0..65535.
-    std::uint32_t draw(std::size_t element) {
-        std::uint32_t& x = states_[element % states_.size()];
+    std::uint32_t draw(std::size_t element) { return next(states_[element % states_.size()]); }
+    /// Of a tensor's elements, in ascending order.
+    std::vector<std::uint16_t> draws(std::size_t size) {
+        std::vector<std::uint16_t> result(size);
+        for (std::size_t first = 0; first < size; first += states_.size())
+            for (std::size_t s = 0; s < std::min(states_.size(), size - first); ++s)
+                result[first + s] = static_cast<std::uint16_t>(next(states_[s]));
+        return result;
+    }
+
+private:
+    std::uint32_t next(std::uint32_t& x) const {
         if (lfsr_) {
             for (int shift = 0; shift < 16; ++shift) x = (x >> 1) ^ (x % 2 != 0 ? 0x80200003U : 0U);
         } else {
@@ -43,7 +55,6 @@ public:
         return x >> 16;
     }
 
-private:
     std::array<std::uint32_t, 16> states_{};
     const bool lfsr_;
 };

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
+#include "golden/loops.h"
 #include "golden/quantize.h"
 
 namespace wagesim::golden {
@@ -29,23 +29,14 @@ int round_log2(const Wide& m) {
     return BigInteger(m) * m > BigInteger(1) << (2 * p + 1) ? p + 1 : p;
 }
 
-/// A magnitude's whole part, and the top 16 bits of the rest.
+/// |code| * 2^shift rounded up where the top 16 bits of its fraction are above the draw.
 template <class Real>
-struct Fixed {
-    Real whole = 0, top_bits = 0;
-};
-template <class Real>
-Fixed<Real> split(Real size) {
-    const Real whole = std::floor(size);
-    return {whole, std::floor((size - whole) * 65536)};
-}
-/// Of |code| * 2^shift.
-template <class Real>
-Fixed<Real> split(const Wide& code, int shift) {
+Real round_by_draw(const Wide& code, int shift, std::uint16_t draw) {
     const BigInteger size = BigInteger(code < 0 ? -code : code) << std::max(shift + 16, 0);
     const BigInteger fine = size >> std::max(-shift - 16, 0);
     const BigInteger whole = fine >> 16;
-    return {whole.convert_to<Real>(), BigInteger(fine - (whole << 16)).convert_to<Real>()};
+    const Real top_bits = BigInteger(fine - (whole << 16)).convert_to<Real>();
+    return whole.convert_to<Real>() + (top_bits > static_cast<Real>(draw) ? 1 : 0);
 }
 
 }  // namespace
@@ -85,26 +76,35 @@ Tensor flag_quantize(const Tensor& in, Quantizer rule) {
     // Sc is the coarse unit; the fine unit is 2^-7 of it, that of the operand.
     Quantizer coarse = rule;
     coarse.format.frac = rule.format.frac - 7;
-    const double sc = std::ldexp(1.0, rule.format.exponent - coarse.format.frac);
-    Tensor flagged = exact_values(in), fine = exact_values(in);
-    const double* x = in.values.data();
-    for (std::size_t i = 0; i < in.values.size(); ++i) {
-        const bool flag = std::abs(x[i]) >= sc;
-        flagged.values[i] = flag ? x[i] : 0.0;
-        fine.values[i] = flag ? 0.0 : x[i];
-    }
-    if (!in.exact.empty())
-        for (std::size_t i = 0; i < in.values.size(); ++i)
-            (std::abs(x[i]) >= sc ? fine : flagged).exact[i] = 0;
-    quantize_into<Real>(flagged, coarse, {-127, 127});
-    quantize_into<Real>(fine, rule, {-128, 128});
-    for (std::size_t i = 0; i < in.values.size(); ++i) fine.values[i] += flagged.values[i];
+    const Real sc = static_cast<Real>(std::ldexp(1.0, coarse.format.exponent - coarse.format.frac));
+    const auto part = [&](bool flag, const Quantizer& quantizer, CodeRange range) {
+        Tensor tensor = exact_values(in);
+        for (std::size_t i = 0; i < tensor.exact.size(); ++i)
+            if ((std::abs(in.values[i]) >= static_cast<double>(sc)) != flag) tensor.exact[i] = 0;
+        const auto passing = [&](std::size_t first, std::size_t count, Real* x) {
+            in.values.read(first, count, x);
+            const Real least = flag ? sc : Real{0}, beyond = flag ? Real(HUGE_VAL) : sc;
+            for (std::size_t j = 0; j < count; ++j)
+                x[j] = std::abs(x[j]) >= least && std::abs(x[j]) < beyond ? x[j] : Real{0};
+        };
+        quantize_into<Real>(tensor, quantizer, range, passing);
+        return tensor;
+    };
+    const Tensor flagged = part(true, coarse, {-127, 127});
+    Tensor fine = part(false, rule, {-128, 128});
+    Reader<Real> high(flagged.values), low(fine.values);
+    const auto sum = [&](std::size_t first, std::size_t count, Real* x) {
+        const Real* flagged_x = high(first, count);
+        const Real* fine_x = low(first, count);
+        for (std::size_t j = 0; j < count; ++j) x[j] = flagged_x[j] + fine_x[j];
+    };
+    fine.values = on_grid<Real>(in.shape, sum, {-127 * 128, 127 * 128}, unit_log2(fine));
     fine.saturations = flagged.saturations;
     if (fine.ties.empty())
-        fine.ties = std::move(flagged.ties);
-    else if (!flagged.ties.empty())
-        std::transform(fine.ties.begin(), fine.ties.end(), flagged.ties.begin(), fine.ties.begin(),
-                       std::logical_or<>());
+        fine.ties = flagged.ties;
+    else
+        for (std::size_t i = 0; i < flagged.ties.size(); ++i)
+            if (flagged.ties[i]) fine.ties[i] = true;
     return fine;
 }
 template Tensor flag_quantize<double>(const Tensor&, Quantizer);
@@ -114,32 +114,44 @@ template <class Real>
 Tensor constant_quantize(const Tensor& in, const Quantizer& rule, int dr_log2,
                          const std::vector<std::uint16_t>& draws) {
     const int s = scale_log2<Real>(in);
-    const double scale = std::ldexp(1.0, dr_log2 - s);
     const double most = std::ldexp(1.0, dr_log2) - 1;
-    const double unit = std::ldexp(1.0, -rule.format.frac);
     Tensor out = exact_values(in);
     if (rule.rounding != Rounding::stochastic) {
-        // dr x / R in units of 1, kept as multiples of the unit.
+        // dr x / R in units of 1, kept as multiples of the rule's unit.
         Quantizer scaled = rule;
         scaled.format.frac = dr_log2;
         scaled.format.exponent = s;
         quantize_into<Real>(out, scaled, {-most, most});
-        for (double& value : out.values) value = value * scale * unit;
+        out.values = out.values.times_power_of_two(dr_log2 - s - rule.format.frac);
     } else {
         out.exact.clear();
-        for (std::size_t i = 0; i < out.values.size(); ++i) {
-            Fixed<Real> size = in.exact.empty()
-                                   ? split(static_cast<Real>(std::abs(in.values[i]) * scale))
-                                   : split<Real>(in.exact[i], in.exponent - in.frac + dr_log2 - s);
-            if (size.top_bits > static_cast<Real>(draws[i])) ++size.whole;
-            out.underflows += size.whole == 0 && in.values[i] != 0;
-            if (size.whole > static_cast<Real>(most)) {
-                size.whole = static_cast<Real>(most);
-                ++out.saturations;
+        const Real unit = static_cast<Real>(std::ldexp(1.0, -rule.format.frac));
+        const Real scale = static_cast<Real>(std::ldexp(1.0, dr_log2 - s));
+        const Real most_size = static_cast<Real>(most);
+        Reader<Real> values(in.values);
+        const auto round = [&](std::size_t first, std::size_t count, Real* sizes) {
+            const Real* x = values(first, count);
+            const std::uint16_t* draw = draws.data() + first;
+            const Real by = scale, to = unit, top = most_size;
+            for (std::size_t j = 0; j < count; ++j) sizes[j] = std::abs(x[j]) * by;
+            if (in.exact.empty())
+                real_loops<Real>().round_by_draws(sizes, count, draw);
+            else
+                for (std::size_t j = 0; j < count; ++j)
+                    sizes[j] = round_by_draw<Real>(in.exact[first + j], unit_log2(in) + dr_log2 - s,
+                                                   draw[j]);
+            Real underflows = 0, saturations = 0;  // counts
+#pragma omp simd reduction(+ : underflows, saturations)
+            for (std::size_t j = 0; j < count; ++j) {
+                underflows += sizes[j] == 0 && x[j] != 0 ? Real{1} : Real{0};
+                saturations += sizes[j] > top ? Real{1} : Real{0};
+                const Real size = sizes[j] > top ? top : sizes[j];
+                sizes[j] = (x[j] < 0 ? -size : size) * to;
             }
-            const double code = static_cast<double>(size.whole);
-            out.values[i] = (in.values[i] < 0 ? -code : code) * unit + 0.0;
-        }
+            out.underflows += static_cast<std::int64_t>(underflows);
+            out.saturations += static_cast<std::int64_t>(saturations);
+        };
+        out.values = on_grid<Real>(in.shape, round, {-most, most}, -rule.format.frac);
     }
     out.frac = rule.format.frac;
     out.bits = rule.format.bits;

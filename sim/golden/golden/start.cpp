@@ -36,7 +36,7 @@ Parameters initial_parameters(const Network& network, const Datapath& datapath,
         tensor.values = std::move(values);
         quantize<double>(tensor,
                          datapath.at(network.layers[static_cast<std::size_t>(index)].name, qp));
-        parameters[{index, qp}] = std::move(tensor.values);
+        parameters[{index, qp}] = tensor.values.reals();
     };
     for (int index = 0; index < static_cast<int>(network.layers.size()); ++index) {
         const Layer& layer = network.layers[static_cast<std::size_t>(index)];

@@ -1,20 +1,12 @@
 // See tensor.h.
 #include "golden/tensor.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace wagesim::golden {
 
-double largest(const std::vector<double>& values) {
-    double result = 0;
-#pragma omp simd reduction(max : result)
-    for (std::size_t i = 0; i < values.size(); ++i) result = std::max(result, std::abs(values[i]));
-    return result;
-}
-
 double largest_code(const Tensor& tensor) {
-    return std::ldexp(largest(tensor.values), tensor.frac - tensor.exponent);
+    return std::ldexp(largest(tensor.values), -unit_log2(tensor));
 }
 
 void uncertify(Tensor& tensor, const std::string& why) {

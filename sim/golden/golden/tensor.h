@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "golden/values.h"
 #include "wagesim/tensor/tensor.h"
 
 namespace wagesim::golden {
@@ -18,7 +19,7 @@ namespace wagesim::golden {
 /// Values in memory order (docs/datapath.md), exact multiples of 2^(exponent - frac).
 struct Tensor {
     Shape shape;
-    std::vector<double> values;
+    Values values;
     /// The format the golden model derived for itself. `inv` and `fold_a` have one exponent per
     /// channel: there `frac` is the finest channel's and `bits` counts the mantissa (and sign).
     int frac = 0;
@@ -50,13 +51,19 @@ using LayerPoints = std::map<Qp, SharedTensor>;
 /// A step's: (layer index, -1 for the input; quantisation point) -> tensor.
 using Points = std::map<std::pair<int, Qp>, SharedTensor>;
 
+/// The masters: (layer index, W | bias | gamma | beta | run_mu | run_sigma) -> values on their
+/// grids.
+using Masters = std::map<std::pair<int, Qp>, Values>;
+
 inline SharedTensor share(Tensor tensor) {
     return std::make_shared<const Tensor>(std::move(tensor));
 }
 inline Shape per_channel(const Tensor& tensor) { return {1, tensor.shape.c, 1, 1}; }
 
+inline int unit_log2(const Tensor& tensor) { return tensor.exponent - tensor.frac; }
+
 /// Largest absolute value; 0 of none.
-double largest(const std::vector<double>& values);
+inline double largest(const Values& values) { return values.largest(); }
 /// The same in the tensor's codes.
 double largest_code(const Tensor& tensor);
 
@@ -75,21 +82,24 @@ void uncertify(Tensor& tensor, const std::string& why);
 /// A tensor computed from an uncertified one is not certified either.
 void inherit(Tensor& tensor, std::initializer_list<const Tensor*> operands);
 
-/// Long runs for inner loops over elements whose channels have their own numbers: calls
-/// use(first element, count) for the tensor's elements, each run beginning at channel 0 and at most
-/// `run_length(channels)` long.
+/// Runs that stay in the nearest cache, for inner loops over elements whose channels have their own
+/// numbers: calls use(first element, count) for `size` elements, each run beginning at channel 0
+/// and at most `run_length(channels)` long.
 inline std::size_t run_length(std::size_t channels) {
-    return channels >= 256 ? channels : channels * (256 / channels);
+    return channels >= 512 ? channels : channels * (512 / channels);
+}
+template <class Use>
+void for_each_run(std::size_t size, std::size_t channels, Use use) {
+    const std::size_t run = run_length(channels);
+    for (std::size_t first = 0; first < size; first += run) use(first, std::min(run, size - first));
 }
 template <class Use>
 void for_each_run(const Tensor& tensor, Use use) {
-    const std::size_t run = run_length(static_cast<std::size_t>(tensor.shape.c));
-    for (std::size_t first = 0; first < tensor.values.size(); first += run)
-        use(first, std::min(run, tensor.values.size() - first));
+    for_each_run(tensor.values.size(), static_cast<std::size_t>(tensor.shape.c), use);
 }
 /// A channel vector repeated along such a run.
 template <class Real>
-std::vector<Real> along_run(const std::vector<double>& channels) {
+std::vector<Real> along_run(const Values& channels) {
     std::vector<Real> run(run_length(channels.size()));
     for (std::size_t i = 0; i < run.size(); ++i)
         run[i] = static_cast<Real>(channels[i % channels.size()]);

@@ -42,12 +42,31 @@ bool is_relu(const Layer& layer) {
     return layer.type == LayerType::relu || layer.type == LayerType::relu6;
 }
 
+/// Calls use(j) for the numbers whose rounded code is none of the rule's register.
+template <class Real, class Use>
+void for_each_misfit(const Real* x, std::size_t count, const Quantizer& rule, Use use) {
+    const Real to_code =
+        static_cast<Real>(std::ldexp(1.0, rule.format.frac - rule.format.exponent));
+    const CodeRange range = code_range(rule);
+    const Real low = static_cast<Real>(range.low), high = static_cast<Real>(range.high);
+    Real near = 0;  // rounding moves by less than 1
+#pragma omp simd reduction(+ : near)
+    for (std::size_t j = 0; j < count; ++j)
+        near += x[j] * to_code < low + 1 || x[j] * to_code > high - 1 ? Real{1} : Real{0};
+    if (near == 0) return;
+    for (std::size_t j = 0; j < count; ++j) {
+        const Real code = round_to_integer(x[j] * to_code, rule.rounding);
+        if (code < low || code > high) use(j);
+    }
+}
+
 /// As a linear layer sees it: (N, C * H * W).
 Tensor flattened(const Tensor& tensor) {
     Tensor flat = tensor;
     const Shape& s = tensor.shape;
     flat.shape = {s.n, s.c * s.h * s.w, 1, 1};
-    flat.values = to_file_order(s, tensor.values);
+    flat.values = {to_file_order(s, tensor.values.reals()),
+                   code_range(tensor.bits, true, Overflow::wrap), unit_log2(tensor)};
     if (!tensor.exact.empty()) flat.exact = to_file_order(s, tensor.exact);
     return flat;
 }
@@ -67,7 +86,7 @@ public:
     void set_state(const Parameters& state);
     Parameters state() const {
         Parameters all = forward_.parameters();
-        all.insert(accq_.begin(), accq_.end());
+        for (const auto& [key, values] : accq_) all[key] = values.reals();
         return all;
     }
     Points quantized_state() const;
@@ -113,7 +132,7 @@ private:
     template <class Real>
     void products(Step& step, int index, const Delivered& error) const;
     template <class Real>
-    Tensor gradient(Step& step, int index, SharedTensor gw, const Parameters& masters) const;
+    Tensor gradient(Step& step, int index, SharedTensor gw, const Values& master) const;
     template <class Real>
     void update(Step& step);
 
@@ -121,7 +140,7 @@ private:
     const Datapath datapath_;
     const Precision precision_;
     Model forward_;
-    Parameters accq_;
+    Masters accq_;
 };
 
 void TrainingModel::Impl::check() const {
@@ -168,14 +187,15 @@ void TrainingModel::Impl::check_numerators(int index) const {
 }
 
 void TrainingModel::Impl::set_state(const Parameters& state) {
-    Parameters masters = state, accq;
+    Parameters masters = state;
+    Masters accq;
     for (int index = 0; index < layers(); ++index)
         for (const Trained& trained : trained_parameters(at(index))) {
             const std::pair<int, Qp> key{index, trained.accq};
             const auto master = state.find({index, trained.master});
             if (master == state.end()) continue;  // set_parameters() tells
             Tensor kept;
-            kept.values.assign(master->second.size(), 0.0);
+            kept.values = std::vector<double>(master->second.size(), 0.0);
             if (const auto given = state.find(key); given != state.end()) {
                 if (given->second.size() != kept.values.size())
                     throw InputError("parameters: layer '" + at(index).name + "', " +
@@ -185,7 +205,7 @@ void TrainingModel::Impl::set_state(const Parameters& state) {
                 kept.values = given->second;
             }
             quantize<double>(kept, rule(index, trained.accq));
-            accq[key] = std::move(kept.values);
+            accq[key] = kept.values;
             masters.erase(key);
         }
     forward_.set_parameters(masters);
@@ -194,10 +214,10 @@ void TrainingModel::Impl::set_state(const Parameters& state) {
 
 Points TrainingModel::Impl::quantized_state() const {
     Points points;
-    const Parameters& masters = forward_.parameters();
+    const Masters& masters = forward_.masters();
     for (int index = 0; index < layers(); ++index)
         for (const Trained& trained : trained_parameters(at(index))) {
-            const std::vector<double>& values = masters.at({index, trained.master});
+            const Values& values = masters.at({index, trained.master});
             const Shape shape = trained.master == Qp::W
                                     ? weight_shape(at(index))
                                     : Shape{1, static_cast<std::int64_t>(values.size()), 1, 1};
@@ -241,14 +261,20 @@ SharedTensor TrainingModel::Impl::masked(Step& step, int index, const Tensor& ex
     Tensor e1m = e1;
     e1m.ties.clear();
     e1m.saturations = e1m.underflows = 0;
-    const double top = layer.type == LayerType::relu6 ? 6.0 : HUGE_VAL;
-    const double* x = exact.values.data();
-    double* e = e1m.values.data();
-    if (is_relu(layer))
-        for (std::size_t i = 0; i < e1m.values.size(); ++i)
-            e[i] = x[i] > 0 && x[i] <= top ? e[i] : 0.0;
-    if (datapath_.training.masks_overflow)
-        for (const std::size_t i : misfits<Real>(exact.values, rule(index, Qp::A))) e[i] = 0;
+    const Real top = layer.type == LayerType::relu6 ? Real{6} : static_cast<Real>(HUGE_VAL);
+    Reader<Real> values(exact.values);
+    const auto mask = [&](std::size_t first, std::size_t count, Real* e) {
+        const Real* x = values(first, count);
+        e1.values.read(first, count, e);
+        const Real most = top;
+        if (is_relu(layer))
+            for (std::size_t i = 0; i < count; ++i)
+                e[i] = x[i] > 0 && x[i] <= most ? e[i] : Real{0};
+        if (datapath_.training.masks_overflow)
+            for_each_misfit(x, count, rule(index, Qp::A), [&](std::size_t i) { e[i] = 0; });
+    };
+    const double code = largest_code(e1);
+    e1m.values = on_grid<Real>(e1.shape, mask, {-code, code}, unit_log2(e1));
     inherit(e1m, {&exact});
     show(step, index, Qp::E1, std::move(e1));
     return show(step, index, Qp::E1m, std::move(e1m));
@@ -337,7 +363,7 @@ void TrainingModel::Impl::backward(Step& step, int index) const {
 /// G of a weight gradient, decay included.
 template <class Real>
 Tensor TrainingModel::Impl::gradient(Step& step, int index, SharedTensor gw,
-                                     const Parameters& masters) const {
+                                     const Values& master) const {
     const TrainingConfig& config = datapath_.training;
     if (config.weight_decay_log2) {
         const Quantizer& master_rule = rule(index, Qp::W);
@@ -346,8 +372,7 @@ Tensor TrainingModel::Impl::gradient(Step& step, int index, SharedTensor gw,
         decay.frac = master_rule.format.frac;
         decay.bits = master_rule.format.bits;
         decay.exponent = *config.weight_decay_log2;
-        for (const double w : masters.at({index, Qp::W}))
-            decay.values.push_back(std::ldexp(w, decay.exponent));
+        decay.values = master.times_power_of_two(decay.exponent);
         const int gw_bits = gw->bits, decay_bits = decay.bits;
         gw = share(fork<Real>({{gw, gw_bits}, {share(std::move(decay)), decay_bits, true}},
                               rule(index, Qp::fork)));
@@ -359,8 +384,7 @@ Tensor TrainingModel::Impl::gradient(Step& step, int index, SharedTensor gw,
         Streams streams(step.registers.seed, step.registers.step,
                         16 * static_cast<std::uint32_t>(index),
                         config.random_source == RandomSource::lfsr);
-        for (std::size_t i = 0; i < gw->values.size(); ++i)
-            draws.push_back(static_cast<std::uint16_t>(streams.draw(i)));
+        draws = streams.draws(gw->values.size());
     }
     return constant_quantize<Real>(*gw, rule(index, Qp::G), step.registers.dr_log2, draws);
 }
@@ -368,54 +392,59 @@ Tensor TrainingModel::Impl::gradient(Step& step, int index, SharedTensor gw,
 template <class Real>
 void TrainingModel::Impl::update(Step& step) {
     const Real kept = datapath_.training.momentum_quarter ? Real{0.25} : Real{0.75};
-    Parameters masters = forward_.parameters();
-    std::map<std::pair<int, Qp>, Tensor> shown;
+    Masters updated;
     for (int index = 0; index < layers(); ++index)
         for (const Trained& trained : trained_parameters(at(index))) {
+            const Values& before = forward_.masters().at({index, trained.master});
             if (trained.master == Qp::W)
                 show(step, index, Qp::G,
-                     gradient<Real>(step, index, step.points.at({index, Qp::gW}), masters));
+                     gradient<Real>(step, index, step.points.at({index, Qp::gW}), before));
             const Tensor& g = *step.points.at({index, trained.gradient});
-            std::vector<double>& old = accq_.at({index, trained.accq});
-            Tensor acc;
-            acc.shape = g.shape;
-            for (std::size_t i = 0; i < old.size(); ++i)
-                acc.values.push_back(static_cast<double>(kept * static_cast<Real>(old[i]) +
-                                                         static_cast<Real>(g.values[i])));
+            Values& old = accq_.at({index, trained.accq});
+            Reader<Real> momenta(old), gradients(g.values);
+            Tensor acc = quantized<Real>(
+                g.shape,
+                [&](std::size_t first, std::size_t count, Real* x) {
+                    const Real* momentum = momenta(first, count);
+                    const Real* gradient = gradients(first, count);
+                    const Real factor = kept;
+                    for (std::size_t i = 0; i < count; ++i)
+                        x[i] = factor * momentum[i] + gradient[i];
+                },
+                rule(index, trained.acc));
             const bool proven = std::ldexp(largest(old) + largest(g.values),
                                            std::max(rule(index, trained.accq).format.frac + 2,
                                                     g.frac)) < integer_limit;
-            quantize<Real>(acc, rule(index, trained.acc));
-            Tensor accq = acc;
-            accq.ties.clear();
-            accq.saturations = accq.wraps = 0;
-            quantize<Real>(accq, rule(index, trained.accq));
+            Tensor accq = quantized<Real>(g.shape, acc.values, rule(index, trained.accq));
 
             const Format& lr_format = rule(index, Qp::lr).format;
             const Real lr = std::ldexp(static_cast<Real>(step.registers.lr), -lr_format.frac);
-            Tensor master;
-            master.shape = g.shape;
-            const std::vector<double>& before = masters.at({index, trained.master});
-            for (std::size_t i = 0; i < before.size(); ++i)
-                master.values.push_back(static_cast<double>(static_cast<Real>(before[i]) -
-                                                            lr * static_cast<Real>(acc.values[i])));
+            Reader<Real> masters(before), steps(acc.values);
+            Tensor master = quantized<Real>(
+                g.shape,
+                [&](std::size_t first, std::size_t count, Real* x) {
+                    const Real* from = masters(first, count);
+                    const Real* by = steps(first, count);
+                    const Real rate = lr;
+                    for (std::size_t i = 0; i < count; ++i) x[i] = from[i] - rate * by[i];
+                },
+                rule(index, trained.master));
             const bool exact_master =
                 std::ldexp(largest(before) + static_cast<double>(lr) * largest(acc.values),
                            std::max(rule(index, trained.master).format.frac,
                                     lr_format.frac + acc.frac)) < integer_limit;
-            quantize<Real>(master, rule(index, trained.master));
             for (Tensor* made : {&acc, &accq, &master}) {
                 inherit(*made, {&g});
                 if (is_exact<Real> && !(proven && exact_master))
                     uncertify(*made, "layer '" + at(index).name + "': an update may reach 2^53");
             }
             old = accq.values;
-            masters.at({index, trained.master}) = master.values;
+            updated[{index, trained.master}] = master.values;
             show(step, index, trained.acc, std::move(acc));
             show(step, index, trained.accq, std::move(accq));
             show(step, index, trained.master, std::move(master));
         }
-    forward_.set_parameters(masters);
+    forward_.update(updated);
     for (auto& [key, tensor] : quantized_state()) step.points[key] = tensor;
 }
 

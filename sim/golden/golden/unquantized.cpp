@@ -29,10 +29,10 @@ void Unquantized::begin(const std::vector<std::uint8_t>& pixels, std::int64_t ba
         image.push_back((pixel - 128) / 128.0);
 }
 
-std::vector<double> Unquantized::layer(int index, const Parameters& parameters) {
+std::vector<double> Unquantized::layer(int index, const Masters& masters) {
     while (done_ < index) {
         ++done_;
-        outputs_[done_] = compute(done_, parameters);
+        outputs_[done_] = compute(done_, masters);
         for (auto kept = outputs_.begin(); kept != outputs_.end();)
             kept = kept->first != done_ && last_reader(network_, kept->first) <= done_
                        ? outputs_.erase(kept)
@@ -44,21 +44,21 @@ std::vector<double> Unquantized::layer(int index, const Parameters& parameters) 
     return found->second;
 }
 
-std::vector<double> Unquantized::compute(int index, const Parameters& parameters) const {
+std::vector<double> Unquantized::compute(int index, const Masters& masters) const {
     const Layer& layer = network_.layers[static_cast<std::size_t>(index)];
     const std::vector<double>& in = outputs_.at(layer.inputs.front());
     std::vector<double> out;
     switch (layer.type) {
         case LayerType::conv2d:
         case LayerType::linear: {
-            out = dot_products<double>(layer, batch_, in, parameters.at({index, Qp::W}));
+            out = dot_products<double>(layer, batch_, in, masters.at({index, Qp::W}));
             if (!layer.bias) break;
-            const std::vector<double>& bias = parameters.at({index, Qp::bias});
+            const std::vector<double> bias = masters.at({index, Qp::bias}).reals();
             for (std::size_t i = 0; i < out.size(); ++i) out[i] += bias[i % bias.size()];
             break;
         }
         case LayerType::batch_norm:
-            out = normalize(index, parameters, in);
+            out = normalize(index, masters, in);
             break;
         case LayerType::relu:
         case LayerType::relu6:
@@ -113,16 +113,16 @@ double epsilon(const Layer& layer, const Datapath& datapath) {
 
 }  // namespace
 
-std::vector<double> Unquantized::normalize(int index, const Parameters& parameters,
+std::vector<double> Unquantized::normalize(int index, const Masters& masters,
                                            const std::vector<double>& in) const {
     const Layer& layer = network_.layers[static_cast<std::size_t>(index)];
     const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
-    const Statistics statistics =
-        statistics_ == BatchNorm::batch
-            ? batch_statistics(in, channels)
-            : Statistics{parameters.at({index, Qp::run_mu}), parameters.at({index, Qp::run_sigma})};
-    const std::vector<double>& gamma = parameters.at({index, Qp::gamma});
-    const std::vector<double>& beta = parameters.at({index, Qp::beta});
+    const Statistics statistics = statistics_ == BatchNorm::batch
+                                      ? batch_statistics(in, channels)
+                                      : Statistics{masters.at({index, Qp::run_mu}).reals(),
+                                                   masters.at({index, Qp::run_sigma}).reals()};
+    const std::vector<double> gamma = masters.at({index, Qp::gamma}).reals();
+    const std::vector<double> beta = masters.at({index, Qp::beta}).reals();
     const double eps = epsilon(layer, datapath_);
     std::vector<double> out(in.size());
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -201,8 +201,9 @@ RealGradients real_gradients(const Network& network, const Datapath& datapath,
     const int layers = static_cast<int>(network.layers.size());
     Unquantized forward(network, datapath, BatchNorm::batch);
     forward.begin(pixels, batch);
+    const Masters masters(parameters.begin(), parameters.end());
     std::map<int, std::vector<double>> outputs, errors;
-    for (int index = -1; index < layers; ++index) outputs[index] = forward.layer(index, parameters);
+    for (int index = -1; index < layers; ++index) outputs[index] = forward.layer(index, masters);
 
     RealGradients result;
     result.loss =

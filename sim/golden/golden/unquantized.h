@@ -16,11 +16,11 @@ public:
 
     void begin(const std::vector<std::uint8_t>& pixels, std::int64_t batch);
     /// Output of layer `index` (-1: the input); ascending.
-    std::vector<double> layer(int index, const Parameters& parameters);
+    std::vector<double> layer(int index, const Masters& masters);
 
 private:
-    std::vector<double> compute(int index, const Parameters& parameters) const;
-    std::vector<double> normalize(int index, const Parameters& parameters,
+    std::vector<double> compute(int index, const Masters& masters) const;
+    std::vector<double> normalize(int index, const Masters& masters,
                                   const std::vector<double>& in) const;
 
     const Network& network_;

@@ -1,7 +1,9 @@
 // See wide.h.
 #include "golden/wide.h"
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "wagesim/error.h"
 
@@ -66,11 +68,12 @@ Tensor from_codes(const Shape& shape, const std::vector<BigInteger>& codes, cons
     tensor.is_signed = format.is_signed;
     tensor.exponent = format.exponent;
     bool beyond = false;
+    std::vector<double> values;
     for (const BigInteger& code : codes) {
-        tensor.values.push_back(
-            std::ldexp(code.convert_to<double>(), format.exponent - format.frac));
+        values.push_back(std::ldexp(code.convert_to<double>(), format.exponent - format.frac));
         beyond = beyond || abs(code) >= BigInteger(integer_limit);
     }
+    tensor.values = std::move(values);
     if (beyond)
         for (const BigInteger& code : codes) tensor.exact.push_back(code.convert_to<Wide>());
     return tensor;
@@ -112,23 +115,49 @@ std::vector<Wide> wide_codes(const Tensor& tensor) {
     const double to_code = std::ldexp(1.0, tensor.frac - tensor.exponent);
     std::vector<Wide> codes;
     codes.reserve(tensor.values.size());
-    for (const double value : tensor.values) codes.push_back(static_cast<Wide>(value * to_code));
+    for (const double value : tensor.values.reals())
+        codes.push_back(static_cast<Wide>(value * to_code));
     return codes;
 }
 
 namespace {
 
-/// Sums per channel of term(element) along runs, in `Number`.
-template <class Number, class Term>
-std::vector<Number> sums(const Tensor& tensor, Term term) {
+/// Per channel, sums of codes and of products of two tensors' codes: runs in `Term`, which is exact
+/// for `most` elements, then carried over to `Total`.
+template <class Term, class Total>
+ChannelSums sums(const Tensor& tensor, const Tensor& other, double most) {
+    using Code = std::conditional_t<std::is_same_v<Term, double>, double, std::int64_t>;
     const std::size_t channels = static_cast<std::size_t>(tensor.shape.c);
-    std::vector<Number> run(run_length(channels));
+    const double to_code = std::ldexp(1.0, -unit_log2(tensor));
+    const double to_other = std::ldexp(1.0, -unit_log2(other));
+    std::vector<Total> sum(channels), products(channels);
+    std::vector<Term> run_sum(run_length(channels)), run_products(run_sum.size());
+    double elements = 0;
+    const auto carry = [&] {
+        for (std::size_t j = 0; j < run_sum.size(); ++j) {
+            sum[j % channels] += static_cast<Total>(run_sum[j]);
+            products[j % channels] += static_cast<Total>(run_products[j]);
+            run_sum[j] = run_products[j] = 0;
+        }
+        elements = 0;
+    };
+    Reader<double> values(tensor.values), others(other.values);
     for_each_run(tensor, [&](std::size_t first, std::size_t count) {
-        Number* sum = run.data();
-        for (std::size_t j = 0; j < count; ++j) sum[j] += term(first + j);
+        if (++elements > most) carry();
+        const double* x = values(first, count);
+        const double* y = others(first, count);
+        Term* to_sum = run_sum.data();
+        Term* to_products = run_products.data();
+        for (std::size_t j = 0; j < count; ++j) {
+            const Term code = static_cast<Code>(x[j] * to_code);
+            to_sum[j] += code;
+            to_products[j] += code * static_cast<Code>(y[j] * to_other);
+        }
     });
-    std::vector<Number> result(channels);
-    for (std::size_t j = 0; j < run.size(); ++j) result[j % channels] += run[j];
+    carry();
+    ChannelSums result;
+    for (const Total& total : sum) result.sum.emplace_back(total);
+    for (const Total& total : products) result.products.emplace_back(total);
     return result;
 }
 
@@ -137,31 +166,15 @@ std::vector<Number> sums(const Tensor& tensor, Term term) {
 /// In float64 while every partial sum stays under 2^53, else in 128 bits.
 ChannelSums channel_sums(const Tensor& tensor, const Tensor& other) {
     constexpr double wide_limit = 1125899906842624.0;  // 2^50: of codes whose products are summed
-    const double to_code = std::ldexp(1.0, tensor.frac - tensor.exponent);
-    const double to_other = std::ldexp(1.0, other.frac - other.exponent);
-    const double* codes = tensor.values.data();
-    const double* others = other.values.data();
-    const double most = largest_code(tensor);
-    const double most_other = &other == &tensor ? most : largest_code(other);
-    const double count =
-        static_cast<double>(tensor.values.size()) / static_cast<double>(tensor.shape.c);
-    ChannelSums result;
-    result.proven = most < wide_limit && most_other < wide_limit;
-    if (most * std::max(1.0, most_other) * count < integer_limit || !result.proven) {
-        for (const double sum : sums<double>(tensor, [&](std::size_t i) { return codes[i]; }))
-            result.sum.emplace_back(sum * to_code);
-        for (const double sum :
-             sums<double>(tensor, [&](std::size_t i) { return codes[i] * others[i]; }))
-            result.products.emplace_back(sum * to_code * to_other);
+    const double most = largest_code(tensor), most_other = largest_code(other);
+    if (most >= wide_limit || most_other >= wide_limit) {
+        ChannelSums result = sums<double, BigInteger>(tensor, other, HUGE_VAL);
+        result.proven = false;
         return result;
     }
-    const auto code = [&](std::size_t i) { return static_cast<std::int64_t>(codes[i] * to_code); };
-    for (const Wide sum : sums<Wide>(tensor, code)) result.sum.emplace_back(sum);
-    for (const Wide sum : sums<Wide>(tensor, [&](std::size_t i) {
-             return Wide{code(i)} * static_cast<std::int64_t>(others[i] * to_other);
-         }))
-        result.products.emplace_back(sum);
-    return result;
+    const double elements = (integer_limit - 1) / std::max({1.0, most, most * most_other});
+    return elements >= 1 ? sums<double, Wide>(tensor, other, std::floor(elements))
+                         : sums<Wide, Wide>(tensor, other, HUGE_VAL);
 }
 
 }  // namespace wagesim::golden
