@@ -190,7 +190,7 @@ void Judge::prepare(Record& record, const Format& format) {
                                                       std::to_string(size)});
         record.golden = std::make_shared<golden::Tensor>();
         record.expected =
-            std::make_shared<const golden::CompactCodes>(std::vector<std::int64_t>(size));
+            std::make_shared<const golden::CompactCodes>(golden::Buffer<std::int64_t>(size, 0));
         record.between.assign(size, true);
         return;
     }
@@ -216,7 +216,7 @@ void Judge::convert(Record& record) {
         return;
     }
     const std::vector<double> values = golden.values.reals();
-    std::vector<std::int64_t> codes(size);
+    golden::Buffer<std::int64_t> codes(size);
     if (record.format.bits <= 64 && golden.exact.empty() &&
         to_codes(values.data(), scale, size, codes.data())) {
         record.expected = std::make_shared<const golden::CompactCodes>(std::move(codes));

@@ -85,6 +85,17 @@ TEST(Certificates, FailWhereAMeanMayRoundTwice) {
     EXPECT_TRUE(c.run("p").at(Qp::A).certified);
 }
 
+TEST(Certificates, HoldForShortSumsOfLargeNumbers) {
+    // 7-bit sums at 2^128: too large for float32, though their codes are not.
+    Case c("[2, 1, 1]", R"({"name": "fc", "type": "linear", "out_features": 1})");
+    for (const Qp qp : {Qp::image, Qp::W, Qp::Wq}) c.rule(qp).format.frac = -64;
+    c.set_image({5, -3});
+    c.set("fc", Qp::W, {7, 9}, -64);
+    const Tensor z = c.run("fc").at(Qp::z);
+    EXPECT_TRUE(z.certified) << z.why_not;
+    EXPECT_EQ(codes_of(z), Codes{5 * 7 - 3 * 9});
+}
+
 TEST(Certificates, AreNotAskedOfFloat32) {
     Case c = wide_products();
     const std::int64_t w = (std::int64_t{1} << 46) - 1;

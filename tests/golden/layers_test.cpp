@@ -40,9 +40,11 @@ struct Geometry {
     int outputs, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
         groups;
     bool bias;
+    int weight_bits = 8;  ///< 24: sums beyond what float32 holds
 };
 void PrintTo(const Geometry& g, std::ostream* out) {
-    *out << g.kernel_h << "x" << g.kernel_w << " stride " << g.stride_h << " groups " << g.groups;
+    *out << g.kernel_h << "x" << g.kernel_w << " stride " << g.stride_h << " groups " << g.groups
+         << ", weights of " << g.weight_bits << " bits";
 }
 class ConvolutionGeometry : public testing::TestWithParam<Geometry> {};
 
@@ -64,8 +66,13 @@ TEST_P(ConvolutionGeometry, EqualsTheSumItIsDefinedBy) {
     const Shape shape = weight_shape(c.network.layers[0]);
     Numbers numbers(5);
     Codes weights, bias(static_cast<std::size_t>(g.outputs), 0);
-    for (std::int64_t i = 0; i < shape.size(); ++i) weights.push_back(numbers.between(-127, 127));
+    const std::int64_t most = (std::int64_t{1} << (g.weight_bits - 1)) - 1;
+    for (std::int64_t i = 0; i < shape.size(); ++i) weights.push_back(numbers.between(-most, most));
     c.set("conv", Qp::W, weights, 7);
+    if (g.weight_bits > 8) {
+        c.rule(Qp::W).format = c.rule(Qp::Wq).format = {g.weight_bits, 7, true, 0};
+        c.rule(Qp::z).format.bits = c.datapath.machine.accumulator_bits = 48;
+    }
     if (g.bias) {
         for (std::int64_t& b : bias) b = numbers.between(-20000, 20000);
         c.set("conv", Qp::bias, bias, 14);
@@ -106,7 +113,10 @@ INSTANTIATE_TEST_SUITE_P(Cases, ConvolutionGeometry,
                                          Geometry{2, 9, 9, 3, 3, 3, 1, 2, 2, 2, 2, 3, 1, false},
                                          Geometry{6, 5, 5, 4, 3, 3, 1, 1, 1, 1, 1, 1, 2, true},
                                          Geometry{4, 6, 6, 4, 3, 3, 2, 2, 1, 1, 1, 1, 4, false},
-                                         Geometry{5, 4, 4, 7, 1, 1, 2, 2, 0, 0, 1, 1, 1, false}));
+                                         Geometry{5, 4, 4, 7, 1, 1, 2, 2, 0, 0, 1, 1, 1, false},
+                                         Geometry{3, 6, 5, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, true, 24},
+                                         Geometry{4, 7, 6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 2, false,
+                                                  24}));
 
 TEST(Linear, FlattensChannelsThenRowsThenColumns) {
     Case c("[2, 1, 2]", R"({"name": "fc", "type": "linear", "out_features": 2, "bias": true})");

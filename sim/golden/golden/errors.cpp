@@ -146,9 +146,10 @@ Delivered max_pool_error(const Layer& layer, const Tensor& in, const Delivered& 
         out.frac = from.frac;
         out.exponent = from.exponent;
         const double most = largest_code(from) * static_cast<double>(overlap);
-        out.values = {scatter_to_maxima(layer, batch, in.values.reals(), from.values.reals()),
-                      {-most, most},
-                      unit_log2(out)};
+        out.values = by_images(batch, shape, {-most, most}, unit_log2(out), [&](std::int64_t n) {
+            return scatter_to_maxima(layer, 1, image_of(in.values, in.shape, n),
+                                     image_of(from.values, from.shape, n));
+        });
     } else {
         out = tensor_of(shape, scatter_to_maxima(layer, batch, in.values.reals(), wide_codes(from)),
                         from);
@@ -197,9 +198,9 @@ Delivered average_pool_error(const Layer& layer, const Tensor& pool_err) {
         out.shape = shape;
         out.frac = pool_err.frac;
         out.exponent = pool_err.exponent;
-        out.values = {spread_over_windows(layer, batch, pool_err.values.reals()),
-                      {-most, most},
-                      unit_log2(out)};
+        out.values = by_images(batch, shape, {-most, most}, unit_log2(out), [&](std::int64_t n) {
+            return spread_over_windows(layer, 1, image_of(pool_err.values, pool_err.shape, n));
+        });
     } else {
         out = tensor_of(shape, spread_over_windows(layer, batch, wide_codes(pool_err)), pool_err);
     }

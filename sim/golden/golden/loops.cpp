@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
 #include "golden/quantize.h"
@@ -39,9 +38,9 @@ bool equal(const Integer* codes, const std::int64_t* others, std::size_t count) 
     return differing == 0;
 }
 
-template <class Integer>
-void scale(const Integer* codes, std::size_t count, double unit, double* to) {
-    for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<double>(codes[i]) * unit;
+template <class Integer, class Real>
+void scale(const Integer* codes, std::size_t count, Real unit, Real* to) {
+    for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<Real>(codes[i]) * unit;
 }
 
 template <class Integer>
@@ -62,25 +61,31 @@ Real largest(const Real* x, std::size_t count) {
 
 template <class Real, Rounding rounding>
 Rounded round_with(Real* x, std::size_t count, Real to_code, CodeRange range, bool saturates,
-                   std::uint8_t* tie) {
+                   Real* codes, std::uint8_t* tie) {
     const Real low = static_cast<Real>(range.low), high = static_cast<Real>(range.high);
-    const Real least = saturates ? low : -std::numeric_limits<Real>::infinity();
-    const Real most = saturates ? high : std::numeric_limits<Real>::infinity();
     Real ties = 0, outside = 0, underflows = 0;  // counts
-#pragma omp simd reduction(+ : ties, outside, underflows)
+    Real lowest = 0, highest = 0;
+#pragma omp simd reduction(+ : ties, underflows) reduction(min : lowest) reduction(max : highest)
     for (std::size_t i = 0; i < count; ++i) {
         x[i] *= to_code;
         const Real code = round_to_integer(x[i], rounding);
         ties += is_tie(x[i]) ? Real{1} : Real{0};
-        outside += (code < low ? Real{1} : Real{0}) + (code > high ? Real{1} : Real{0});
-        underflows += (code == 0 ? Real{1} : Real{0}) - (x[i] == 0 ? Real{1} : Real{0});
+        underflows += code == 0 && x[i] != 0 ? Real{1} : Real{0};
+        lowest = code < lowest ? code : lowest;
+        highest = code > highest ? code : highest;
+        codes[i] = code;
     }
     if (ties != 0)
         for (std::size_t i = 0; i < count; ++i) tie[i] = is_tie(x[i]);
-    for (std::size_t i = 0; i < count; ++i) {
-        const Real code = round_to_integer(x[i], rounding);
-        const Real from_below = code < least ? least : code;
-        x[i] = from_below > most ? most : from_below;
+    if (lowest < low || highest > high) {
+#pragma omp simd reduction(+ : outside)
+        for (std::size_t i = 0; i < count; ++i)
+            outside += codes[i] < low || codes[i] > high ? Real{1} : Real{0};
+        if (saturates)
+            for (std::size_t i = 0; i < count; ++i) {
+                const Real from_below = codes[i] < low ? low : codes[i];
+                codes[i] = from_below > high ? high : from_below;
+            }
     }
     return {static_cast<std::int64_t>(ties), static_cast<std::int64_t>(outside),
             static_cast<std::int64_t>(underflows)};
@@ -88,19 +93,23 @@ Rounded round_with(Real* x, std::size_t count, Real to_code, CodeRange range, bo
 
 template <class Real>
 Rounded round(Real* x, std::size_t count, Real to_code, Rounding rounding, CodeRange range,
-              bool saturates, std::uint8_t* tie) {
+              bool saturates, Real* codes, std::uint8_t* tie) {
     switch (rounding) {
         case Rounding::half_even:
-            return round_with<Real, Rounding::half_even>(x, count, to_code, range, saturates, tie);
+            return round_with<Real, Rounding::half_even>(x, count, to_code, range, saturates, codes,
+                                                         tie);
         case Rounding::half_up:
-            return round_with<Real, Rounding::half_up>(x, count, to_code, range, saturates, tie);
+            return round_with<Real, Rounding::half_up>(x, count, to_code, range, saturates, codes,
+                                                       tie);
         case Rounding::half_away:
-            return round_with<Real, Rounding::half_away>(x, count, to_code, range, saturates, tie);
+            return round_with<Real, Rounding::half_away>(x, count, to_code, range, saturates, codes,
+                                                         tie);
         case Rounding::floor:
-            return round_with<Real, Rounding::floor>(x, count, to_code, range, saturates, tie);
+            return round_with<Real, Rounding::floor>(x, count, to_code, range, saturates, codes,
+                                                     tie);
         case Rounding::toward_zero:
             return round_with<Real, Rounding::toward_zero>(x, count, to_code, range, saturates,
-                                                           tie);
+                                                           codes, tie);
         case Rounding::stochastic:
             break;
     }
@@ -119,7 +128,8 @@ void round_by_draws(Real* x, std::size_t count, const std::uint16_t* draws) {
 }  // namespace
 
 template <class Integer>
-inline constexpr CodeLoops<Integer> of_codes{largest_code<Integer>, equal<Integer>, scale<Integer>,
+inline constexpr CodeLoops<Integer> of_codes{largest_code<Integer>, equal<Integer>,
+                                             scale<Integer, double>, scale<Integer, float>,
                                              from_reals<Integer>};
 template <class Real>
 inline constexpr RealLoops<Real> of_reals{largest<Real>, round<Real>, round_by_draws<Real>};

@@ -15,6 +15,7 @@ struct CodeLoops {
     double (*largest)(const Integer* codes, std::size_t count);
     bool (*equal)(const Integer* codes, const std::int64_t* others, std::size_t count);
     void (*scale)(const Integer* codes, std::size_t count, double unit, double* to);
+    void (*scale_to_float)(const Integer* codes, std::size_t count, float unit, float* to);
     void (*from_reals)(const double* codes, std::size_t count, Integer* to);
 };
 
@@ -26,10 +27,11 @@ struct Rounded {
 template <class Real>
 struct RealLoops {
     Real (*largest)(const Real* x, std::size_t count);
-    /// x by to_code rounded to integers by `rounding` (not stochastic); where there are ties, `tie`
-    /// tells which. What is outside the range is counted, and brought to its ends if `saturates`.
+    /// x times to_code rounded to integers by `rounding` (not stochastic); where there are ties,
+    /// `tie` tells which. Codes outside the range are counted, and brought to its ends if
+    /// `saturates`. Works on x itself.
     Rounded (*round)(Real* x, std::size_t count, Real to_code, Rounding rounding, CodeRange range,
-                     bool saturates, std::uint8_t* tie);
+                     bool saturates, Real* codes, std::uint8_t* tie);
     /// Magnitudes rounded up where the first 16 bits of their fraction are above the draw.
     void (*round_by_draws)(Real* x, std::size_t count, const std::uint16_t* draws);
 };

@@ -342,7 +342,10 @@ LayerPoints Model::Impl::compute(int index) {
             out.bits = in.bits;
             out.is_signed = in.is_signed;
             const double most = largest_code(in);
-            out.values = {max_pool(layer, batch_, in.values.reals()), {-most, most}, unit_log2(in)};
+            out.values =
+                by_images(batch_, out.shape, {-most, most}, unit_log2(in), [&](std::int64_t n) {
+                    return max_pool(layer, 1, image_of(in.values, in.shape, n));
+                });
             inherit(out, {&in});
             break;
         }

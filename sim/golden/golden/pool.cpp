@@ -39,6 +39,13 @@ void for_each_place(const Layer& layer, std::int64_t batch, Use use) {
 
 }  // namespace
 
+std::vector<double> image_of(const Values& values, const Shape& shape, std::int64_t n) {
+    const std::int64_t size = shape.h * shape.w * shape.c;
+    std::vector<double> image(static_cast<std::size_t>(size));
+    values.read(static_cast<std::size_t>(n * size), image.size(), image.data());
+    return image;
+}
+
 std::vector<double> max_pool(const Layer& layer, std::int64_t batch,
                              const std::vector<double>& in) {
     const std::size_t channels = static_cast<std::size_t>(layer.in_shape.c);
@@ -87,7 +94,10 @@ Tensor average_pool(const Layer& layer, const Tensor& in, const Quantizer& rule)
     Tensor out;
     out.shape = layer.out_shape;
     out.shape.n = in.shape.n;
-    const std::vector<double> sums = window_sums<Real>(layer, in.shape.n, in.values.reals());
+    std::vector<double> sums;
+    for (std::int64_t n = 0; n < in.shape.n; ++n)
+        for (const double sum : window_sums<Real>(layer, 1, image_of(in.values, in.shape, n)))
+            sums.push_back(sum);
     const Real count = static_cast<Real>(window_count(layer));
     inherit(out, {&in});
     const double bound = largest(in.values) * static_cast<double>(count);

@@ -1,11 +1,31 @@
 // Pooling: the largest value or the mean of each window, and where their errors go.
 #pragma once
 
+#include <cmath>
+#include <vector>
+
 #include "golden/tensor.h"
 #include "wagesim/network/datapath.h"
 #include "wagesim/network/network.h"
 
 namespace wagesim::golden {
+
+/// Image n's numbers.
+std::vector<double> image_of(const Values& values, const Shape& shape, std::int64_t n);
+/// Values made image by image, by make(n), of codes in the range.
+template <class Make>
+Values by_images(std::int64_t batch, const Shape& shape, CodeRange range, int unit_log2,
+                 Make make) {
+    const auto size = static_cast<std::size_t>(shape.h * shape.w * shape.c);
+    const double to_code = std::ldexp(1.0, -unit_log2);
+    Writer<double> writer(static_cast<std::size_t>(batch) * size, range, unit_log2);
+    for (std::int64_t n = 0; n < batch; ++n) {
+        std::vector<double> made = make(n);
+        for (double& x : made) x *= to_code;
+        writer.write(static_cast<std::size_t>(n) * size, size, made.data());
+    }
+    return std::move(writer).finish();
+}
 
 /// Values of the largest elements. Padding takes no part; every window holds an element.
 std::vector<double> max_pool(const Layer& layer, std::int64_t batch, const std::vector<double>& in);

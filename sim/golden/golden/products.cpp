@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "golden/quantize.h"
 
@@ -129,15 +128,9 @@ void gemm(CBLAS_TRANSPOSE transpose_a, CBLAS_TRANSPOSE transpose_b, std::int64_t
                     a, as_int(row_a), b, as_int(row_b), beta, c, as_int(row_c));
 }
 
-/// Not zeroed: it is written before it is read.
 template <class Real>
-std::unique_ptr<Real[]> buffer(std::int64_t size) {
-    return std::unique_ptr<Real[]>(new Real[static_cast<std::size_t>(size)]);
-}
-
-template <class Real>
-std::vector<Real> to_reals(const Values& values) {
-    std::vector<Real> reals(values.size());
+Buffer<Real> to_reals(const Values& values) {
+    Buffer<Real> reals(values.size());
     values.read(0, reals.size(), reals.data());
     return reals;
 }
@@ -161,53 +154,53 @@ public:
 private:
     const Values& values_;
     const Shape shape_;
-    std::vector<Real> image_;
+    Buffer<Real> image_;
 };
 
 /// Calls use(first image, images, sums) for a few images at a time: each output's dot product.
 template <class Real, class Use>
 void for_each_dot_product(const Layer& layer, std::int64_t batch, const Values& in,
-                          const std::vector<Real>& weights, Use use) {
+                          const Buffer<Real>& weights, Use use) {
     const Dimensions d(layer);
     const std::int64_t most = std::min(batch, d.images_at_once());
-    const auto rows = buffer<Real>(most * d.pixels * d.depth);
-    const auto sums = buffer<Real>(most * layer.out_shape.size());
+    Buffer<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
+    Buffer<Real> sums(static_cast<std::size_t>(most * layer.out_shape.size()));
     Images<Real> images_of(in, layer.in_shape);
     for (std::int64_t n = 0; n < batch; n += most) {
         const std::int64_t images = std::min(most, batch - n);
         for (std::int64_t g = 0; g < d.groups; ++g) {
             for (std::int64_t i = 0; i < images; ++i)
-                fill_rows(layer, images_of(n + i), g, rows.get() + i * d.pixels * d.depth);
-            gemm<Real>(CblasNoTrans, CblasTrans, images * d.pixels, d.outputs, d.depth, rows.get(),
+                fill_rows(layer, images_of(n + i), g, rows.data() + i * d.pixels * d.depth);
+            gemm<Real>(CblasNoTrans, CblasTrans, images * d.pixels, d.outputs, d.depth, rows.data(),
                        d.depth, weights.data() + g * d.outputs * d.depth, d.depth, 0,
-                       sums.get() + g * d.outputs, d.all_outputs());
+                       sums.data() + g * d.outputs, d.all_outputs());
         }
-        use(n, images, sums.get());
+        use(n, images, sums.data());
     }
 }
 
 /// The same for each input's gradient.
 template <class Real, class Use>
 void for_each_input_gradient(const Layer& layer, std::int64_t batch, const Values& error,
-                             const std::vector<Real>& weights, Use use) {
+                             const Buffer<Real>& weights, Use use) {
     const Dimensions d(layer);
     const std::int64_t most = std::min(batch, d.images_at_once());
-    const auto rows = buffer<Real>(most * d.pixels * d.depth);
-    const auto errors = buffer<Real>(most * layer.out_shape.size());
-    const auto sums = buffer<Real>(most * layer.in_shape.size());
+    Buffer<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
+    Buffer<Real> errors(static_cast<std::size_t>(most * layer.out_shape.size()));
+    Buffer<Real> sums(static_cast<std::size_t>(most * layer.in_shape.size()));
     for (std::int64_t n = 0; n < batch; n += most) {
         const std::int64_t images = std::min(most, batch - n);
-        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.get());
-        std::fill_n(sums.get(), most * layer.in_shape.size(), Real{0});
+        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.data());
+        std::fill_n(sums.data(), most * layer.in_shape.size(), Real{0});
         for (std::int64_t g = 0; g < d.groups; ++g) {
             gemm<Real>(CblasNoTrans, CblasNoTrans, images * d.pixels, d.depth, d.outputs,
-                       errors.get() + g * d.outputs, d.all_outputs(),
-                       weights.data() + g * d.outputs * d.depth, d.depth, 0, rows.get(), d.depth);
+                       errors.data() + g * d.outputs, d.all_outputs(),
+                       weights.data() + g * d.outputs * d.depth, d.depth, 0, rows.data(), d.depth);
             for (std::int64_t i = 0; i < images; ++i)
-                add_rows(layer, rows.get() + i * d.pixels * d.depth, g,
-                         sums.get() + image_at(i, layer.in_shape));
+                add_rows(layer, rows.data() + i * d.pixels * d.depth, g,
+                         sums.data() + image_at(i, layer.in_shape));
         }
-        use(n, images, sums.get());
+        use(n, images, sums.data());
     }
 }
 
@@ -292,6 +285,11 @@ private:
     double room_ = 0;
 };
 
+/// Whether sums of at most `bound` codes, in any order, are exact in float32 and in its range.
+bool fit_in_float32(double bound, const Tensor& result) {
+    return bound < float32_limit && std::abs(unit_log2(result)) < 100;
+}
+
 Tensor product_of(const Tensor& a, const Tensor& b, const Shape& shape, const Quantizer& rule) {
     Tensor result;
     result.shape = shape;
@@ -355,31 +353,29 @@ template std::vector<double> input_gradient(const Layer&, std::int64_t, const Va
                                             const Values&);
 
 template <class Real>
-std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
-                                  const Values& error) {
+Buffer<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
+                             const Values& error) {
     const Dimensions d(layer);
-    std::vector<Real> sums(static_cast<std::size_t>(d.all_outputs() * d.depth));
+    Buffer<Real> sums(static_cast<std::size_t>(d.all_outputs() * d.depth));
     const std::int64_t most = std::min(batch, d.images_at_once());
-    const auto rows = buffer<Real>(most * d.pixels * d.depth);
-    const auto errors = buffer<Real>(most * layer.out_shape.size());
+    Buffer<Real> rows(static_cast<std::size_t>(most * d.pixels * d.depth));
+    Buffer<Real> errors(static_cast<std::size_t>(most * layer.out_shape.size()));
     Images<Real> images_of(in, layer.in_shape);
     for (std::int64_t n = 0; n < batch; n += most) {
         const std::int64_t images = std::min(most, batch - n);
-        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.get());
+        error.read(image_at(n, layer.out_shape), image_at(images, layer.out_shape), errors.data());
         for (std::int64_t g = 0; g < d.groups; ++g) {
             for (std::int64_t i = 0; i < images; ++i)
-                fill_rows(layer, images_of(n + i), g, rows.get() + i * d.pixels * d.depth);
+                fill_rows(layer, images_of(n + i), g, rows.data() + i * d.pixels * d.depth);
             gemm<Real>(CblasTrans, CblasNoTrans, d.outputs, d.depth, images * d.pixels,
-                       errors.get() + g * d.outputs, d.all_outputs(), rows.get(), d.depth, 1,
-                       sums.data() + g * d.outputs * d.depth, d.depth);
+                       errors.data() + g * d.outputs, d.all_outputs(), rows.data(), d.depth,
+                       n == 0 ? Real{0} : Real{1}, sums.data() + g * d.outputs * d.depth, d.depth);
         }
     }
     return sums;
 }
-template std::vector<double> weight_gradient(const Layer&, std::int64_t, const Values&,
-                                             const Values&);
-template std::vector<float> weight_gradient(const Layer&, std::int64_t, const Values&,
-                                            const Values&);
+template Buffer<double> weight_gradient(const Layer&, std::int64_t, const Values&, const Values&);
+template Buffer<float> weight_gradient(const Layer&, std::int64_t, const Values&, const Values&);
 
 template <class Real>
 Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& weights,
@@ -389,22 +385,24 @@ Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& w
     shape.n = in.shape.n;
     Tensor y = product_of(in, weights, shape, rule);
     inherit(y, {bias});
-    const std::vector<Real> w = to_reals<Real>(weights.values);
+    const Buffer<Real> w = to_reals<Real>(weights.values);
 
     const Dimensions d(layer);
     const std::size_t outputs = static_cast<std::size_t>(d.all_outputs());
     const std::size_t depth = static_cast<std::size_t>(d.depth);
     const double operand = largest(in.values);
     const Bounds bounds(layer, machine, rule);
-    const std::vector<Real> start =
-        bias != nullptr ? to_reals<Real>(bias->values) : std::vector<Real>(outputs);
+    const Buffer<Real> start =
+        bias != nullptr ? to_reals<Real>(bias->values) : Buffer<Real>(outputs, Real{0});
     std::vector<std::size_t> unproven;
+    double most = 0;  // of all outputs
     for (std::size_t o = 0; o < outputs; ++o) {
         double bound = 0;
         for (std::size_t k = 0; k < depth; ++k)
             bound += std::abs(static_cast<double>(w[o * depth + k]));
         bound = (bound * operand + std::abs(static_cast<double>(start[o]))) * to_code(y);
         if (!bounds.fit_in<Real>(bound, y)) unproven.push_back(o);
+        most = std::max(most, bound);
     }
 
     PartialSum<Real> sum(machine, rule, to_code(y));
@@ -429,18 +427,28 @@ Tensor multiply_accumulate(const Layer& layer, const Tensor& in, const Tensor& w
     const std::vector<Real> along =
         along_run<Real>(bias != nullptr ? bias->values : Values(std::vector<double>(outputs)));
     Sums<Real> values(y, rule);
-    for_each_dot_product<Real>(
-        layer, in.shape.n, in.values, w, [&](std::int64_t n, std::int64_t images, Real* sums) {
-            const std::size_t count = image_at(images, layer.out_shape);
-            if (bias != nullptr)
-                for_each_run(count, outputs, [&](std::size_t first, std::size_t run) {
-                    for (std::size_t j = 0; j < run; ++j) sums[first + j] += along[j];
-                });
-            if (!unproven.empty())
-                for (std::int64_t i = 0; i < images; ++i)
-                    accumulate(n + i, sums + image_at(i, layer.out_shape));
-            values.write(image_at(n, layer.out_shape), count, sums);
-        });
+    const auto finish = [&](std::int64_t n, std::int64_t images, Real* sums) {
+        const std::size_t count = image_at(images, layer.out_shape);
+        if (bias != nullptr)
+            for_each_run(count, outputs, [&](std::size_t first, std::size_t run) {
+                for (std::size_t j = 0; j < run; ++j) sums[first + j] += along[j];
+            });
+        if (!unproven.empty())
+            for (std::int64_t i = 0; i < images; ++i)
+                accumulate(n + i, sums + image_at(i, layer.out_shape));
+        values.write(image_at(n, layer.out_shape), count, sums);
+    };
+    if (fit_in_float32(most, y)) {  // half the time
+        std::vector<Real> exact;
+        for_each_dot_product<float>(layer, in.shape.n, in.values, to_reals<float>(weights.values),
+                                    [&](std::int64_t n, std::int64_t images, const float* sums) {
+                                        exact.assign(sums,
+                                                     sums + image_at(images, layer.out_shape));
+                                        finish(n, images, exact.data());
+                                    });
+    } else {
+        for_each_dot_product<Real>(layer, in.shape.n, in.values, w, finish);
+    }
     y.values = std::move(values).finish();
     return y;
 }
@@ -455,7 +463,7 @@ Tensor accumulate_input_gradient(const Layer& layer, const Tensor& error, const 
     Shape shape = layer.in_shape;
     shape.n = error.shape.n;
     Tensor dx = product_of(error, weights, shape, rule);
-    const std::vector<Real> w = to_reals<Real>(weights.values);
+    const Buffer<Real> w = to_reals<Real>(weights.values);
 
     // Per input channel (linear: per flattened input): all that its weights can make.
     const bool is_linear = layer.type == LayerType::linear;
@@ -553,7 +561,7 @@ Tensor accumulate_weight_gradient(const Layer& layer, const Tensor& in, const Te
                                   const MachineConfig& machine, const Quantizer& rule) {
     const std::int64_t batch = in.shape.n;
     Tensor gw = product_of(in, error, weight_shape(layer), rule);
-    std::vector<Real> gradient = weight_gradient<Real>(layer, batch, in.values, error.values);
+    Buffer<Real> gradient = weight_gradient<Real>(layer, batch, in.values, error.values);
 
     const Dimensions d(layer);
     const std::size_t outputs = static_cast<std::size_t>(d.all_outputs());

@@ -21,8 +21,8 @@ template <class Real>
 std::vector<Real> input_gradient(const Layer& layer, std::int64_t batch, const Values& error,
                                  const Values& weights);
 template <class Real>
-std::vector<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
-                                  const Values& error);
+Buffer<Real> weight_gradient(const Layer& layer, std::int64_t batch, const Values& in,
+                             const Values& error);
 
 // The same in an accumulator: a partial sum starts at the bias (or 0), takes one addition per tile
 // of `machine.array_rows` products (dataflow os: one per product), wraps or saturates at each, and

@@ -17,13 +17,13 @@ void quantize_with(Tensor& tensor, std::size_t size, const Quantizer& rule, Code
     const Real to_code = std::ldexp(Real{1}, -unit_log2);
     const auto channels = static_cast<std::size_t>(tensor.shape.c);
     Writer<Real> writer(size, range, unit_log2);
-    std::vector<Real> codes(run_length(channels));
-    std::vector<std::uint8_t> tie(codes.size());
+    Buffer<Real> numbers(run_length(channels)), codes(numbers.size());
+    Buffer<std::uint8_t> tie(numbers.size());
     Rounded all;
     for_each_run(size, channels, [&](std::size_t first, std::size_t count) {
-        x(first, count, codes.data());
-        const Rounded run = real_loops<Real>().round(codes.data(), count, to_code, rule.rounding,
-                                                     range, saturates, tie.data());
+        x(first, count, numbers.data());
+        const Rounded run = real_loops<Real>().round(numbers.data(), count, to_code, rule.rounding,
+                                                     range, saturates, codes.data(), tie.data());
         if (run.ties != 0) {
             tensor.ties.resize(size);
             for (std::size_t j = 0; j < count; ++j)
@@ -121,7 +121,7 @@ Values on_grid(const Shape& shape, const Formula<Real>& x, CodeRange range, int 
     const auto size = static_cast<std::size_t>(shape.size());
     const auto channels = static_cast<std::size_t>(shape.c);
     Writer<Real> writer(size, range, unit_log2);
-    std::vector<Real> codes(run_length(channels));
+    Buffer<Real> codes(run_length(channels));
     for_each_run(size, channels, [&](std::size_t first, std::size_t count) {
         x(first, count, codes.data());
         for (std::size_t j = 0; j < count; ++j) codes[j] *= to_code;

@@ -69,6 +69,7 @@ double largest_code(const Tensor& tensor);
 
 // Where float64 is exact (docs/datapath.md, the golden model's own exactness).
 inline constexpr double integer_limit = 9007199254740992.0;   // 2^53: sums and products
+inline constexpr double float32_limit = 16777216.0;           // 2^24: the same in float32
 inline constexpr double quotient_limit = 4503599627370496.0;  // 2^52: numerators of rint(a / b)
 inline constexpr double root_limit = 281474976710656.0;       // 2^48: v of rint(sqrt(v))
 inline constexpr double logarithm_limit = 140737488355328.0;  // 2^47: m of rint(log2(m))

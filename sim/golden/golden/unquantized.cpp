@@ -216,7 +216,8 @@ RealGradients real_gradients(const Network& network, const Datapath& datapath,
         switch (layer.type) {
             case LayerType::conv2d:
             case LayerType::linear: {
-                result.gradients[{index, Qp::W}] = weight_gradient<double>(layer, batch, in, error);
+                const auto gradient = weight_gradient<double>(layer, batch, in, error);
+                result.gradients[{index, Qp::W}].assign(gradient.begin(), gradient.end());
                 if (layer.bias) {
                     std::vector<double>& bias = result.gradients[{index, Qp::bias}];
                     bias.assign(static_cast<std::size_t>(layer.out_channels), 0);

@@ -2,7 +2,6 @@
 #include "golden/values.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <type_traits>
 
@@ -17,7 +16,7 @@ bool holds(CodeRange range, int bits) {
 }
 
 template <class Integer>
-const CodeLoops<Integer>& loops_of(const std::vector<Integer>&) {
+const CodeLoops<Integer>& loops_of(const Buffer<Integer>&) {
     return code_loops<Integer>();
 }
 
@@ -25,13 +24,13 @@ const CodeLoops<Integer>& loops_of(const std::vector<Integer>&) {
 
 CompactCodes::CompactCodes(std::size_t size, CodeRange range) {
     if (holds(range, 8))
-        kept_ = std::vector<std::int8_t>(size);
+        kept_ = Buffer<std::int8_t>(size);
     else if (holds(range, 16))
-        kept_ = std::vector<std::int16_t>(size);
+        kept_ = Buffer<std::int16_t>(size);
     else if (holds(range, 32))
-        kept_ = std::vector<std::int32_t>(size);
+        kept_ = Buffer<std::int32_t>(size);
     else
-        kept_ = std::vector<std::int64_t>(size);
+        kept_ = Buffer<std::int64_t>(size);
 }
 
 std::size_t CompactCodes::size() const {
@@ -57,6 +56,14 @@ bool CompactCodes::equal(std::size_t first, std::size_t count, const std::int64_
 void CompactCodes::read(std::size_t first, std::size_t count, double unit, double* to) const {
     std::visit(
         [&](const auto& codes) { loops_of(codes).scale(codes.data() + first, count, unit, to); },
+        kept_);
+}
+
+void CompactCodes::read(std::size_t first, std::size_t count, float unit, float* to) const {
+    std::visit(
+        [&](const auto& codes) {
+            loops_of(codes).scale_to_float(codes.data() + first, count, unit, to);
+        },
         kept_);
 }
 
@@ -105,12 +112,10 @@ void Values::read(std::size_t first, std::size_t count, double* to) const {
 }
 template <>
 void Values::read(std::size_t first, std::size_t count, float* to) const {
-    std::array<double, 256> run;
-    for (std::size_t begin = 0; begin < count; begin += run.size()) {
-        const std::size_t length = std::min(run.size(), count - begin);
-        read(first + begin, length, run.data());
-        for (std::size_t i = 0; i < length; ++i) to[begin + i] = static_cast<float>(run[i]);
-    }
+    if (codes_)
+        codes_->read(first, count, static_cast<float>(unit_), to);
+    else
+        for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<float>((*reals_)[first + i]);
 }
 
 std::vector<double> Values::reals() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -16,12 +17,32 @@ struct CodeRange {
     double low, high;
 };
 
+/// Elements are not zeroed: they are written before they are read.
+template <class T>
+struct NotZeroed {
+    using value_type = T;
+    NotZeroed() = default;
+    template <class U>
+    NotZeroed(const NotZeroed<U>&) {}
+    T* allocate(std::size_t count) { return std::allocator<T>().allocate(count); }
+    void deallocate(T* elements, std::size_t count) {
+        std::allocator<T>().deallocate(elements, count);
+    }
+    template <class U>
+    void construct(U* element) {
+        ::new (static_cast<void*>(element)) U;
+    }
+    friend bool operator==(const NotZeroed&, const NotZeroed&) { return true; }
+    friend bool operator!=(const NotZeroed&, const NotZeroed&) { return false; }
+};
+template <class T>
+using Buffer = std::vector<T, NotZeroed<T>>;
+
 /// Integers in the least type that holds their range.
 class CompactCodes {
 public:
-    /// Zeros.
     CompactCodes(std::size_t size, CodeRange range);
-    explicit CompactCodes(std::vector<std::int64_t> codes) : kept_(std::move(codes)) {}
+    explicit CompactCodes(Buffer<std::int64_t> codes) : kept_(std::move(codes)) {}
 
     std::size_t size() const;
     std::int64_t operator[](std::size_t i) const;
@@ -31,12 +52,13 @@ public:
     bool equal(std::size_t first, std::size_t count, const std::int64_t* codes) const;
     /// Elements [first, first + count) times `unit`.
     void read(std::size_t first, std::size_t count, double unit, double* to) const;
+    void read(std::size_t first, std::size_t count, float unit, float* to) const;
     void write(std::size_t first, std::size_t count, const double* codes);
     std::vector<std::int64_t> all() const;
 
 private:
-    std::variant<std::vector<std::int8_t>, std::vector<std::int16_t>, std::vector<std::int32_t>,
-                 std::vector<std::int64_t>>
+    std::variant<Buffer<std::int8_t>, Buffer<std::int16_t>, Buffer<std::int32_t>,
+                 Buffer<std::int64_t>>
         kept_;
 };
 
@@ -103,7 +125,7 @@ public:
 
 private:
     const Values values_;
-    std::vector<Real> run_;
+    Buffer<Real> run_;
 };
 
 }  // namespace wagesim::golden
