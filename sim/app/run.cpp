@@ -10,8 +10,10 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "accuracy.h"
@@ -177,11 +179,15 @@ public:
 
         auto document = report::document(facts, network_, datapath_, recorder, judge);
         if (!machine_error.empty()) document["machine_error"] = machine_error;
-        for (auto& tensor : document["tensors"]) {
-            const QpId qp{tensor["layer"].get<int>(),
-                          *qp_from_string(tensor["qp"].get<std::string>())};
-            if (const auto codes = judge.tensor(qp)) tensor["crc32"] = crc_of(codes->codes);
-        }
+        if (directory_)
+            for (auto& tensor : document["tensors"]) {
+                const QpId qp{tensor["layer"].get<int>(),
+                              *qp_from_string(tensor["qp"].get<std::string>())};
+                if (const auto codes = judge.tensor(qp))
+                    tensor["crc32"] = crc_of(codes->codes);
+                else if (const auto let_go = crcs_.find({qp.layer, qp.qp}); let_go != crcs_.end())
+                    tensor["crc32"] = let_go->second;
+            }
         if (wave_) {
             wave_->close();
             if (!wave_->reached_window() && !options_.quiet)
@@ -254,6 +260,13 @@ private:
             return StepRegisters{options_.seed, static_cast<std::uint32_t>(step), schedule.lr(step),
                                  dr};
         };
+        judge.on_complete([&](const check::TensorVerdict& verdict) {
+            if (!directory_) return false;
+            if (is_dumped(judge, verdict)) return true;
+            const QpId& qp = verdict.qp;
+            crcs_[{qp.layer, qp.qp}] = crc_of(judge.tensor(qp)->codes);
+            return false;
+        });
         Trainer trainer(network_, datapath_, *training_, batches, judge, &recorder, how);
         trainer.start(std::exchange(state_, {}), 0);  // its memory is free for the step
         double sum = 0;
@@ -264,7 +277,7 @@ private:
                 dump(judge, "tensors-step" + std::to_string(step) + ".npz");
         }
         loss_ = sum / static_cast<double>(options_.steps);
-        state_ = training_->state();
+        if (directory_) state_ = training_->state();
     }
 
     /// Images first .. first + size through the machine; returns how many it classified rightly.
@@ -288,23 +301,26 @@ private:
         return right;
     }
 
+    /// Whether --dump asks for it.
+    bool is_dumped(const check::Judge& judge, const check::TensorVerdict& verdict) const {
+        if (options_.dump == "last" || options_.dump == "all") return true;
+        if (options_.dump == "mismatch") return verdict.mismatches > 0;
+        return fnmatch(options_.dump.c_str(), judge.name_of(verdict.qp).c_str(), 0) == 0;
+    }
+
     /// The tensors that --dump asks for, in LAYER.QP names.
     void dump(const check::Judge& judge, const std::string& file) const {
         trace::NpzWriter writer(directory_->file(file));
         for (const auto& verdict : judge.verdicts()) {
             const std::string name = judge.name_of(verdict.qp);
-            const bool wrong = verdict.mismatches > 0;
-            const bool wanted = options_.dump == "last" || options_.dump == "all" ||
-                                (options_.dump == "mismatch"
-                                     ? wrong
-                                     : fnmatch(options_.dump.c_str(), name.c_str(), 0) == 0);
+            if (!is_dumped(judge, verdict)) continue;
             const auto tensor = judge.tensor(verdict.qp);
-            if (!wanted || !tensor) continue;
+            if (!tensor) continue;
             const auto shape = file_shape(network_, verdict.qp, tensor->shape);
             Format format = tensor->format;
             format.bits = std::min(format.bits, 64);
             writer.add(name, shape, tensor->codes, format);
-            if (!wrong) continue;
+            if (verdict.mismatches == 0) continue;
             if (const auto expected = judge.expected(verdict.qp))
                 writer.add(name + ".expected", shape, expected->codes, format);
         }
@@ -344,8 +360,9 @@ private:
     std::optional<trace::WaveWriter> wave_;
     std::optional<Session> session_;           // infers, or
     std::optional<TrainingSession> training_;  // trains
-    Parameters state_;
+    Parameters state_;                         // before the first step; after the last for --out
     std::optional<double> loss_;
+    std::map<std::pair<std::int32_t, Qp>, std::string> crcs_;  ///< of tensors that were let go
 };
 
 }  // namespace

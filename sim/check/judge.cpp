@@ -116,7 +116,6 @@ std::string Judge::name_of(const QpId& qp) const {
 }
 
 void Judge::begin(const std::vector<ExpectedTensor>& expected) {
-    std::map<Key, Record> before = std::move(records_);
     records_.clear();
     for (const auto& [qp, shape] : expected) {
         const Key key{qp.layer, qp.qp};
@@ -127,13 +126,9 @@ void Judge::begin(const std::vector<ExpectedTensor>& expected) {
             verdicts_.push_back(verdict);
         }
         verdicts_[known->second].shape = shape;
-        Record fresh;
-        if (const auto old = before.find(key); old != before.end())
-            fresh.seen.swap(old->second.seen);
+        Record& fresh = records_[key];
         fresh.verdict = known->second;
         fresh.shape = shape;
-        fresh.seen.assign(static_cast<std::size_t>(shape.size()), 0);
-        records_[key] = std::move(fresh);
     }
 }
 
@@ -170,6 +165,7 @@ void Judge::prepare(Record& record, const Format& format) {
     TensorVerdict& verdict = verdicts_[record.verdict];
     verdict.format = format;
     const auto size = static_cast<std::size_t>(record.shape.size());
+    record.seen.assign(size, 0);
     if (!is_judging_) {
         record.got.assign(size, 0);
         return;
@@ -202,6 +198,8 @@ void Judge::prepare(Record& record, const Format& format) {
         verdict.why_not = golden.why_not;
     }
     verdict.differs_from_wide += golden.differs_from_wide;
+    record.golden_counts = {golden.saturations, golden.wraps, golden.underflows,
+                            golden.align_rounded};
 }
 
 /// Golden values to codes of the hardware's unit.
@@ -285,9 +283,10 @@ Cause Judge::classify(const Record& record, std::int64_t index, Wide expected, W
     if (format.bits < 120 && difference % (static_cast<Wide>(1) << format.bits) == 0)
         return Cause::wrap;
     const bool bounded = at_bound(expected) != at_bound(got) && (expected != 0 && got != 0);
-    if (bounded && (record.golden->saturations > 0 || record.saturations > 0))
+    if (bounded && (record.golden->saturations > 0 || record.counts.saturations > 0))
         return Cause::saturation;
-    if ((record.golden->wraps > 0 || record.wraps > 0) && (difference > top || difference < -top))
+    if ((record.golden->wraps > 0 || record.counts.wraps > 0) &&
+        (difference > top || difference < -top))
         return Cause::wrap;
     if (difference == 1 || difference == -1) {
         const auto& ties = record.golden->ties;
@@ -339,10 +338,10 @@ void Judge::on_tap(const Tap& tap) {
         here.has_two_formats = true;
         findings_.push_back({name_of(tap.qp), "the hardware's tiles differ in their format"});
     }
-    here.saturations += tap.saturations;
-    here.wraps += tap.wraps;
-    here.underflows += tap.underflows;
-    here.align_rounded += tap.align_rounded;
+    here.counts.saturations += tap.saturations;
+    here.counts.wraps += tap.wraps;
+    here.counts.underflows += tap.underflows;
+    here.counts.align_rounded += tap.align_rounded;
 
     const Shape& shape = here.shape;
     const Box& box = tap.box;
@@ -379,6 +378,10 @@ void Judge::on_tap(const Tap& tap) {
 /// Elements [first, first + count) in memory order are the tap's codes from `offset` on.
 void Judge::take(Record& record, std::int64_t first, std::int64_t count, const Tap& tap,
                  std::int64_t offset) {
+    if (record.is_complete()) {
+        record.duplicates += count;
+        return;
+    }
     const auto from = static_cast<std::size_t>(first), size = static_cast<std::size_t>(count);
     std::uint8_t* seen = record.seen.data() + from;
     const bool is_first_time = std::memchr(seen, 1, size) == nullptr;
@@ -388,6 +391,7 @@ void Judge::take(Record& record, std::int64_t first, std::int64_t count, const T
         std::memset(seen, 1, size);
         record.delivered += count;
         verdicts_[record.verdict].checked += count;
+        if (record.is_complete()) complete(record);
         return;
     }
     for (std::int64_t k = 0; k < count; ++k) {
@@ -410,13 +414,28 @@ void Judge::take(Record& record, std::int64_t first, std::int64_t count, const T
         }
         note_mismatch(record, first + k, got, tap);
     }
+    if (record.is_complete()) complete(record);
+}
+
+void Judge::complete(Record& record) {
+    record.seen = std::vector<std::uint8_t>();
+    if (!stays_(verdicts_[record.verdict])) record.let_go();
+}
+
+void Judge::Record::let_go() {
+    is_let_go = true;
+    golden.reset();
+    expected.reset();
+    wide = std::vector<Wide>();
+    between = std::vector<bool>();
+    got = std::vector<std::int64_t>();
 }
 
 void Judge::check_stored(const QpId& qp, const std::vector<std::int64_t>& codes) {
     const Record& here = record(qp);
-    const auto shown = tensor(qp);
+    const Tensor shown = tensor(qp).value();
     for (std::size_t i = 0; i < codes.size(); ++i) {
-        const std::int64_t made = shown ? shown->codes[i] : 0;
+        const std::int64_t made = shown.codes[i];
         if (made == codes[i]) continue;
         const Shape& shape = here.shape;
         const auto index = static_cast<std::int64_t>(i);
@@ -443,10 +462,10 @@ void Judge::finish() {
         if (here.duplicates != 0)
             findings_.push_back(
                 {name, std::to_string(here.duplicates) + " elements were made more than once"});
-        verdict.saturations += here.saturations;
-        verdict.wraps += here.wraps;
-        verdict.underflows += here.underflows;
-        verdict.align_rounded += here.align_rounded;
+        verdict.saturations += here.counts.saturations;
+        verdict.wraps += here.counts.wraps;
+        verdict.underflows += here.counts.underflows;
+        verdict.align_rounded += here.counts.align_rounded;
         if (is_step_ && here.is_prepared && has_exponent(verdict.qp.qp)) {
             const int exponent = here.format.exponent;
             if (!verdict.exponents) verdict.exponents.emplace(exponent, exponent);
@@ -460,10 +479,11 @@ void Judge::finish() {
                                                what + ", the golden model " +
                                                std::to_string(golden)});
         };
-        differ("saturations", here.saturations, here.golden->saturations);
-        differ("wraps", here.wraps, here.golden->wraps);
-        differ("underflows", here.underflows, here.golden->underflows);
-        differ("aligned elements that it rounded", here.align_rounded, here.golden->align_rounded);
+        differ("saturations", here.counts.saturations, here.golden_counts.saturations);
+        differ("wraps", here.counts.wraps, here.golden_counts.wraps);
+        differ("underflows", here.counts.underflows, here.golden_counts.underflows);
+        differ("aligned elements that it rounded", here.counts.align_rounded,
+               here.golden_counts.align_rounded);
         if (!is_step_ && verdict.qp.layer >= 0 && is_layer_output(verdict.qp.qp))
             compare_with_unquantized(here);
     }
@@ -478,7 +498,8 @@ void Judge::compare_with_unquantized(const Record& record) {
     double signal = 0, noise = 0, largest_error = 0;
     const double unit = std::ldexp(1.0, verdict.format.exponent - verdict.format.frac);
     for (std::size_t i = 0; i < reference.size(); ++i) {
-        const double made = record.seen[i] != 0 ? static_cast<double>(codes[i]) * unit : 0.0;
+        const bool is_made = record.seen.empty() || record.seen[i] != 0;
+        const double made = is_made ? static_cast<double>(codes[i]) * unit : 0.0;
         const double error = made - reference[i];
         signal += reference[i] * reference[i];
         noise += error * error;
@@ -494,11 +515,11 @@ std::vector<std::int64_t> Judge::shown(const Record& record) {
 
 std::optional<Tensor> Judge::tensor(const QpId& qp) const {
     const Record* here = find(qp);
-    if (here == nullptr) return std::nullopt;
+    if (here == nullptr || here->is_let_go) return std::nullopt;
     Tensor tensor{here->shape, here->format, {}};
     std::vector<std::int64_t> codes = shown(*here);
-    codes.resize(here->seen.size());
-    for (std::size_t i = 0; i < codes.size(); ++i)
+    codes.resize(static_cast<std::size_t>(here->shape.size()));
+    for (std::size_t i = 0; i < here->seen.size(); ++i)
         if (here->seen[i] == 0) codes[i] = 0;
     tensor.codes = to_file_order(here->shape, codes);
     return tensor;
@@ -506,7 +527,8 @@ std::optional<Tensor> Judge::tensor(const QpId& qp) const {
 
 std::optional<Tensor> Judge::expected(const QpId& qp) const {
     const Record* here = find(qp);
-    if (here == nullptr || !is_judging_ || !here->is_prepared) return std::nullopt;
+    if (here == nullptr || !is_judging_ || !here->is_prepared || here->is_let_go)
+        return std::nullopt;
     return Tensor{here->shape, here->format, to_file_order(here->shape, here->expected->all())};
 }
 

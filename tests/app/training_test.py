@@ -105,6 +105,18 @@ class Training(unittest.TestCase):
                     self.assertEqual(run.returncode, 0, run.stderr)
                     self.assertEqual(json.loads(run.stdout)["mismatches"], 0)
 
+    def test_tensors_hash_the_same_whether_they_stay_or_not(self):
+        def hashes(*options):
+            out = self.root / "hashed"
+            subprocess.run([WAGESIM, "run", str(SOURCE / "networks/convnet.json"), "--mode", "train", "--steps", "2",
+                            "--batch", "2", "--quiet", "--out", str(out), *options], check=True)
+            return {tensor["tensor"]: tensor.get("crc32")
+                    for tensor in json.loads((out / "manifest.json").read_text())["tensors"]}
+        stay = hashes("--dump", "last")
+        self.assertGreater(len(stay), 50)
+        for options in (("--dump", "none"), ("--dump", "*.y"), ("--dump", "none", "--golden", "none")):
+            self.assertEqual(hashes(*options), stay, options)
+
     def test_refuses_what_it_cannot_resume(self):
         out = self.root / "refused"
         short = ("--steps", "2", "--test-count", "16", "--batch", "4")

@@ -629,6 +629,40 @@ TEST_F(Step, FollowsStepWithTheSameMemory) {
     EXPECT_EQ(judge_.verdicts().front().saturations, 6);
 }
 
+TEST_F(Step, LetsGoOfWholeTensorsThatNobodyWants) {
+    std::int64_t asked = 0, had = 0;
+    judge_.on_complete([&](const TensorVerdict& verdict) {
+        ++asked;
+        had += judge_.tensor(verdict.qp)->codes.back();
+        return asked == 2;
+    });
+    for (int step = 0; step < 3; ++step) {
+        begin();
+        for (std::int32_t n = 0; n < 2; ++n) {
+            EXPECT_TRUE(judge_.tensor({0, Qp::E1})) << "half of it is to come";
+            const Codes half(codes_.begin() + 8 * n, codes_.begin() + 8 * n + 8);
+            Tap shown = tap(half);
+            shown.box.n0 = n;
+            shown.box.n = 1;
+            if (n == 1) shown.saturations = shown.underflows = shown.align_rounded = 0;
+            judge_.on_tap(shown);
+        }
+        EXPECT_EQ(judge_.tensor({0, Qp::E1}).has_value(), step == 1);
+        EXPECT_EQ(judge_.expected({0, Qp::E1}).has_value(), step == 1);
+        judge_.finish();
+    }
+    EXPECT_TRUE(judge_.clean());
+    EXPECT_EQ(judge_.elements_checked(), 48);
+    EXPECT_EQ(asked, 3);
+    EXPECT_EQ(had, 3 * 35);
+
+    begin();
+    judge_.on_tap(tap(codes_));
+    judge_.on_tap(tap(codes_));
+    judge_.finish();
+    EXPECT_FALSE(judge_.clean()) << "an element that comes again is seen all the same";
+}
+
 TEST_F(Step, KeepsTheRangeOfExponents) {
     for (const int exponent : {-5, -2, -9}) {
         begin(exponent);

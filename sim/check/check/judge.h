@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "golden/model.h"
@@ -71,6 +73,11 @@ public:
     /// and nothing is compared; steps bring their own points.
     Judge(const Network& network, golden::Model* golden);
 
+    /// Asked when a tensor's last element has come: does it stay until the next batch or step
+    /// begins? By default all do; the others are let go at once, so that a step holds only those
+    /// in the making. Of a batch with a golden model all must stay for finish().
+    void on_complete(std::function<bool(const TensorVerdict&)> stays) { stays_ = std::move(stays); }
+
     /// `expected`: every quantisation point this batch must deliver. The golden model has begun
     /// the same batch.
     void begin_batch(const std::vector<ExpectedTensor>& expected);
@@ -94,8 +101,8 @@ public:
     std::int64_t uncertified() const;
     bool clean() const { return mismatches() == 0 && uncertified() == 0 && findings_.empty(); }
 
-    /// The hardware's tensor of the current batch or step, in N, C, H, W order; 0 where it has
-    /// shown nothing. SS is kept in its low 64 bits.
+    /// The hardware's tensor of the current batch or step, in N, C, H, W order, unless it was let
+    /// go; 0 where it has shown nothing. SS is kept in its low 64 bits.
     std::optional<Tensor> tensor(const QpId& qp) const;
     /// The golden model's, in the hardware's format; elements between two codes are floored.
     std::optional<Tensor> expected(const QpId& qp) const;
@@ -105,21 +112,27 @@ public:
     std::string describe(const Mismatch& mismatch) const;
 
 private:
+    struct Counts {
+        std::int64_t saturations = 0, wraps = 0, underflows = 0, align_rounded = 0;
+    };
     /// A tensor as it comes in; elements in memory order.
     struct Record {
         std::size_t verdict = 0;
         Shape shape;
         Format format;  ///< the hardware's
-        bool is_prepared = false, has_two_formats = false;
+        bool is_prepared = false, has_two_formats = false, is_let_go = false;
         golden::SharedTensor golden;
         std::shared_ptr<const golden::CompactCodes>
-            expected;                   ///< golden codes in the hardware's format
-        std::vector<Wide> wide;         ///< the same beyond 64 bits (SS)
-        std::vector<bool> between;      ///< no code is the golden value; empty: all are
-        std::vector<std::int64_t> got;  ///< what was shown; empty: what was expected, so far
-        std::vector<std::uint8_t> seen;
+            expected;                    ///< golden codes in the hardware's format
+        std::vector<Wide> wide;          ///< the same beyond 64 bits (SS)
+        std::vector<bool> between;       ///< no code is the golden value; empty: all are
+        std::vector<std::int64_t> got;   ///< what was shown; empty: what was expected, so far
+        std::vector<std::uint8_t> seen;  ///< empty before the first and after the last
         std::int64_t delivered = 0, duplicates = 0;
-        std::int64_t saturations = 0, wraps = 0, underflows = 0, align_rounded = 0;
+        Counts counts, golden_counts;
+
+        bool is_complete() const { return delivered == shape.size(); }
+        void let_go();
     };
     using Key = std::pair<std::int32_t, Qp>;
 
@@ -133,6 +146,7 @@ private:
     void check_format(const Record& record, const Format& format);
     void take(Record& record, std::int64_t first, std::int64_t count, const Tap& tap,
               std::int64_t offset);
+    void complete(Record& record);
     void note_mismatch(Record& record, std::int64_t index, Wide got, const Tap& tap);
     void compare_with_unquantized(const Record& record);
     std::array<std::int64_t, 4> coordinates(const Record& record, std::int64_t index) const;
@@ -140,6 +154,7 @@ private:
 
     const Network& network_;
     golden::Model* const model_;
+    std::function<bool(const TensorVerdict&)> stays_ = [](const TensorVerdict&) { return true; };
     bool is_judging_ = false;
     bool is_step_ = false;
     golden::Points points_;
