@@ -37,7 +37,7 @@ public:
         for (int index = 0; index < layers(); ++index) check_layer(index);
     }
 
-    void set_parameters(const Parameters& parameters);
+    void set_parameters(Parameters parameters);
     const Masters& masters() const { return masters_; }
     void update(const Masters& masters) {
         for (const auto& [key, values] : masters) masters_.at(key) = values;
@@ -246,7 +246,7 @@ void Model::Impl::check_x2(const Layer& layer) const {
                          " does not hold every gamma_q xhat + beta_q; expected more bits");
 }
 
-void Model::Impl::set_parameters(const Parameters& parameters) {
+void Model::Impl::set_parameters(Parameters parameters) {
     Masters fitted;
     for (int index = 0; index < layers(); ++index) {
         for (const auto& [qp, size] : master_sizes(index)) {
@@ -261,7 +261,7 @@ void Model::Impl::set_parameters(const Parameters& parameters) {
                 if (!std::isfinite(value))
                     throw InputError(where + " has a value that is not a finite number");
             Tensor tensor;
-            tensor.values = given->second;
+            tensor.values = std::move(given->second);
             quantize<double>(tensor, datapath_.at(at(index).name, qp));
             fitted[{index, qp}] = tensor.values;
         }
@@ -470,7 +470,7 @@ Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
-void Model::set_parameters(const Parameters& parameters) { impl_->set_parameters(parameters); }
+void Model::set_parameters(Parameters parameters) { impl_->set_parameters(std::move(parameters)); }
 Parameters Model::parameters() const {
     Parameters parameters;
     for (const auto& [key, values] : masters()) parameters[key] = values.reals();

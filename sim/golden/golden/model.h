@@ -56,7 +56,7 @@ public:
 
     /// Brings each value to its master's format. Throws InputError naming the layer and the
     /// quantisation point that is missing, has the wrong size or is not a number.
-    void set_parameters(const Parameters& parameters);
+    void set_parameters(Parameters parameters);
     /// With batch statistics, run_mu and run_sigma move with each layer() that computes them.
     Parameters parameters() const;
     const Masters& masters() const;

@@ -83,7 +83,7 @@ public:
         check();
     }
 
-    void set_state(const Parameters& state);
+    void set_state(Parameters state);
     Parameters state() const {
         Parameters all = forward_.parameters();
         for (const auto& [key, values] : accq_) all[key] = values.reals();
@@ -186,8 +186,7 @@ void TrainingModel::Impl::check_numerators(int index) const {
         refuse(Qp::num, std::ldexp(p * most(Qp::gamma_q), std::max(shift, 0)));
 }
 
-void TrainingModel::Impl::set_state(const Parameters& state) {
-    Parameters masters = state;
+void TrainingModel::Impl::set_state(Parameters state) {
     Masters accq;
     for (int index = 0; index < layers(); ++index)
         for (const Trained& trained : trained_parameters(at(index))) {
@@ -196,19 +195,18 @@ void TrainingModel::Impl::set_state(const Parameters& state) {
             if (master == state.end()) continue;  // set_parameters() tells
             Tensor kept;
             kept.values = std::vector<double>(master->second.size(), 0.0);
-            if (const auto given = state.find(key); given != state.end()) {
-                if (given->second.size() != kept.values.size())
+            if (auto given = state.extract(key); !given.empty()) {
+                if (given.mapped().size() != kept.values.size())
                     throw InputError("parameters: layer '" + at(index).name + "', " +
                                      std::string(to_string(trained.accq)) + " has " +
-                                     std::to_string(given->second.size()) + " values; expected " +
+                                     std::to_string(given.mapped().size()) + " values; expected " +
                                      std::to_string(kept.values.size()));
-                kept.values = given->second;
+                kept.values = std::move(given.mapped());
             }
             quantize<double>(kept, rule(index, trained.accq));
             accq[key] = kept.values;
-            masters.erase(key);
         }
-    forward_.set_parameters(masters);
+    forward_.set_parameters(std::move(state));
     accq_ = std::move(accq);
 }
 
@@ -489,7 +487,7 @@ TrainingModel::~TrainingModel() = default;
 TrainingModel::TrainingModel(TrainingModel&&) noexcept = default;
 TrainingModel& TrainingModel::operator=(TrainingModel&&) noexcept = default;
 
-void TrainingModel::set_state(const Parameters& state) { impl_->set_state(state); }
+void TrainingModel::set_state(Parameters state) { impl_->set_state(std::move(state)); }
 Parameters TrainingModel::state() const { return impl_->state(); }
 Points TrainingModel::quantized_state() const { return impl_->quantized_state(); }
 StepResult TrainingModel::step(const std::vector<std::uint8_t>& pixels,

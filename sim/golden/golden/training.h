@@ -37,7 +37,7 @@ public:
     TrainingModel& operator=(TrainingModel&&) noexcept;
 
     /// Masters, running statistics and Accq, Accq_bias, Accq_gamma, Accq_beta (0 where missing).
-    void set_state(const Parameters& state);
+    void set_state(Parameters state);
     Parameters state() const;
     /// Wq, bias_q, gamma_q and beta_q of the state: what the machine makes before the first step.
     Points quantized_state() const;
