@@ -49,7 +49,6 @@ bool Scheduler::advance() {
         return false;
     }
     const Command* command = at_end ? nullptr : &program_->at(next_);
-    if (command != nullptr) tokens_.admit(*command, next_);
     if (at_end || std::holds_alternative<Fence>(command->operands)) {
         if (outstanding_ > 0) {
             show(Waves::State::fence);
@@ -62,6 +61,7 @@ bool Scheduler::advance() {
             sc_core::sc_pause();
             return true;
         }
+        tokens_.admit(*command, next_);
         execute_fence();
     } else {
         auto& queue = queues[static_cast<std::size_t>(command->unit)];
@@ -70,6 +70,7 @@ bool Scheduler::advance() {
             next_trigger(queue->room_made());
             return false;
         }
+        tokens_.admit(*command, next_);
         ++outstanding_;
         queue->push({command, static_cast<std::int64_t>(next_), now});
     }
