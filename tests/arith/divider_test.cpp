@@ -37,7 +37,7 @@ TEST(ShortDivider, RoundsTheRaisedNumeratorsQuotientOnce) {
             const ShortDivider divider(divisor, up);
             for (std::int32_t numerator = -300; numerator <= 300; ++numerator)
                 ASSERT_EQ(divider.nearest_even(numerator),
-                          nearest(std::int64_t{numerator} << up, divisor))
+                          nearest(std::int64_t{numerator} * (1 << up), divisor))
                     << numerator << " * 2^" << up << " / " << divisor;
         }
 }

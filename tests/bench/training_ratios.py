@@ -17,6 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def milliseconds(options, *prefix):
+    """By name, from wagesim_bench_training; checked: with the golden model on a second thread."""
+    lines = subprocess.run(
+        [*prefix, options.programs / "wagesim_bench_training", options.data, options.network, str(options.batch), "1"],
+        check=True, capture_output=True, text=True).stdout.splitlines()
+    return {line[2:24].strip(): float(line[24:].split()[0]) for line in lines if line.startswith("  ")}
+
+
 def beside_pytorch(options):
     try:
         import torch
@@ -28,18 +36,19 @@ def beside_pytorch(options):
     step = Step(options.network, options.batch)
     rounds = []
     for _ in range(options.rounds):
-        lines = subprocess.run(
-            [options.programs / "wagesim_bench_training", options.data, options.network, str(options.batch), "1"],
-            check=True, capture_output=True, text=True).stdout.splitlines()
-        times = {line[2:24].strip(): float(line[24:].split()[0]) for line in lines if line.startswith("  ")}
-        rounds.append(times | {"pytorch": 1000 * statistics.median(step.run() for _ in range(3))})
+        times = milliseconds(options)
+        times["one core"] = milliseconds(options, "taskset", "-c", "0")["checked"]
+        times["pytorch"] = 1000 * statistics.median(step.run() for _ in range(3))
+        rounds.append(times)
 
     print(f"training step of {options.network.stem}, images: {options.batch}; medians of {options.rounds} rounds in turn")
     for name, what in (("pytorch", "PyTorch, fake-quantised, float32"), ("machine", "machine"),
-                       ("golden model", "golden model"), ("checked", "checked (golden model on a second thread)")):
+                       ("golden model", "golden model"), ("checked", "checked: both at once, two cores"),
+                       ("one core", "checked on one core")):
         median = statistics.median(r[name] for r in rounds)
         ratio = statistics.median(r[name] / r["pytorch"] for r in rounds)
-        print(f"  {what:42} {median:8.1f} ms  {ratio:5.2f}x PyTorch's time")
+        print(f"  {what:36} {median:8.1f} ms  {ratio:5.2f}x PyTorch's time")
+    print(f"  two cores against one {statistics.median(r['one core'] / r['checked'] for r in rounds):5.2f}x")
 
 
 def widened(network, factor, directory):
@@ -53,18 +62,25 @@ def widened(network, factor, directory):
     return path
 
 
+def run_once(options, network, batch, *more):
+    """Summary of one step on the machine."""
+    return json.loads(subprocess.run(
+        [options.programs / "wagesim", "run", network, "--mode", "train", "--steps", "1", "--batch", str(batch),
+         "--data", options.data, "--golden", "none", "--json", *more],
+        check=True, capture_output=True, text=True).stdout)
+
+
 def cost(options):
     """Time of a step of several sizes, once each."""
-    print(f"machine: a step of {options.network.stem} by batch and width")
-    print(f"  {'batch':>5} {'width':>6} {'GMACs':>8} {'Mcycles':>8} {'seconds':>8} {'MMAC/s':>8}")
+    print(f"machine: a step of {options.network.stem} by array, batch and width")
+    print(f"  {'array':>7} {'batch':>5} {'width':>6} {'GMACs':>8} {'Mcycles':>8} {'seconds':>8} {'MMAC/s':>8}")
     with tempfile.TemporaryDirectory() as directory:
-        for batch, factor in ((1, 0.5), (1, 1), (1, 2), (2, 1), (4, 1), (8, 1)):
-            out = subprocess.run(
-                [options.programs / "wagesim", "run", widened(options.network, factor, directory), "--mode", "train",
-                 "--steps", "1", "--batch", str(batch), "--data", options.data, "--golden", "none", "--json"],
-                check=True, capture_output=True, text=True).stdout
-            run = json.loads(out)
-            print(f"  {batch:5} {factor:6g} {run['macs'] / 1e9:8.2f} {run['cycles'] / 1e6:8.1f}"
+        for size, batch, factor in ((16, 1, 0.5), (16, 1, 1), (16, 1, 2), (16, 2, 1), (16, 4, 1), (16, 8, 1),
+                                    (32, 1, 1), (64, 1, 1)):
+            datapath = Path(directory) / "datapath.json"
+            datapath.write_text(json.dumps({"machine": {"array_rows": size, "array_columns": size}}))
+            run = run_once(options, widened(options.network, factor, directory), batch, "--datapath", datapath)
+            print(f"  {f'{size}x{size}':>7} {batch:5} {factor:6g} {run['macs'] / 1e9:8.2f} {run['cycles'] / 1e6:8.1f}"
                   f" {run['wall_seconds']:8.2f} {run['macs'] / run['wall_seconds'] / 1e6:8.0f}")
 
 

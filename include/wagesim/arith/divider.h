@@ -60,7 +60,8 @@ struct ShortDivider {
         assert(by > 0 && fits(0, by, to));
         // The longest reciprocal of 32 bits. Of a quotient below 2^31 the raised numerator has 32,
         // too: numerator < 2^31 by / 2^to, and 2^(to + 1 - raised) >= by where it is raised.
-        while ((std::uint64_t{1} << up >> raised) >= divisor) ++raised;
+        // (31 places are enough: of numerators of 2^31 / 1 only 0 fits.)
+        while (raised < 31 && (std::uint64_t{1} << up >> raised) >= divisor) ++raised;
         reciprocal = static_cast<std::uint32_t>((std::uint64_t{1} << (32 + up - raised)) / divisor);
     }
     constexpr ShortDivider(std::uint32_t divisor_, std::uint32_t reciprocal_, std::uint32_t raised_,
