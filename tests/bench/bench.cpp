@@ -2,7 +2,6 @@
 // network file, images (the convnet, 16). Not a test: nothing here fails by the clock.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
-#include <immintrin.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -90,28 +89,6 @@ void checked_run(benchmark::State& state) {
     }
 }
 
-/// As many products as the machine's, in pairs of 16 bits from the nearest cache: what AVX2 can do.
-__attribute__((target("avx2"))) void avx2_ceiling(benchmark::State& state) {
-    if (!__builtin_cpu_supports("avx2")) {
-        state.SkipWithError("no AVX2");
-        return;
-    }
-    constexpr int sums = 12, macs_each = 16;
-    alignas(32) std::int16_t codes[sums][macs_each] = {};
-    __m256i sum[sums] = {};
-    const __m256i operand = _mm256_set1_epi16(3);
-    for (auto _ : state) {
-        benchmark::DoNotOptimize(codes);
-        for (std::int64_t i = 0; i < workload().macs / (sums * macs_each); ++i)
-            for (int j = 0; j < sums; ++j)
-                sum[j] = _mm256_add_epi32(
-                    sum[j],
-                    _mm256_madd_epi16(
-                        operand, _mm256_load_si256(reinterpret_cast<const __m256i*>(codes[j]))));
-        benchmark::DoNotOptimize(sum);
-    }
-}
-
 /// The convnet's products as plain loops over int8 and int32: what a C programmer writes first.
 void plain_loop(benchmark::State& state) {
     Workload& w = workload();
@@ -167,7 +144,7 @@ public:
         std::printf("  machine, tile fidelity   %8.2f ms  %8.1f MMAC/s  %8.2f Mcycles/s\n", tile,
                     static_cast<double>(w.macs) / tile / 1e3,
                     static_cast<double>(w.cycles) / tile / 1e3);
-        for (const char* other : {"golden_float64", "checked_run", "plain_loop", "avx2_ceiling"})
+        for (const char* other : {"golden_float64", "checked_run", "plain_loop"})
             if (medians_.count(other) != 0)
                 std::printf("  %-24s %8.2f ms  %8.1f MMAC/s  takes %.2fx the machine's time\n",
                             other, medians_[other],
@@ -182,7 +159,6 @@ private:
 BENCHMARK(machine_tile)->Unit(benchmark::kMillisecond);
 BENCHMARK(golden_float64)->Unit(benchmark::kMillisecond);
 BENCHMARK(checked_run)->Unit(benchmark::kMillisecond);
-BENCHMARK(avx2_ceiling)->Unit(benchmark::kMillisecond);
 
 /// Keeps SystemC's banner off the terminal; it is printed before sc_main().
 const int no_banner = setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 0);
