@@ -19,12 +19,14 @@ Machine::Machine(const sc_core::sc_module_name& name, const MachineConfig& confi
       waves_(options.wave == nullptr ? nullptr : std::make_unique<Waves>(*options.wave)),
       watch_{nullptr, waves_.get()},
       executors_(make_executors(config_, options, memories_, watch_)),
+      effects_(memories_, watch_,
+               options.threads > 1 && options.fidelity == Fidelity::tile && waves_ == nullptr &&
+                   !injection_),
       dram_("dram", config_, options.stall_seed),
       tokens_("tokens"),
-      scheduler_("scheduler", config_, memories_, tokens_, watch_, waves_.get()),
+      scheduler_("scheduler", config_, memories_, effects_, tokens_, waves_.get()),
       flip_watch_(memories_.actor, injection_ ? injection_->address : 0) {
-    const UnitServices services{config_, memories_.actor, claims_, waves_.get(),
-                                options.stall_seed};
+    const UnitServices services{config_, effects_, claims_, waves_.get(), options.stall_seed};
     const std::array<Executor*, unit_count> executors{nullptr,
                                                       nullptr,
                                                       executors_.weight_loader.get(),
@@ -112,13 +114,19 @@ Machine::Totals Machine::run(const Program& program, Probe& probe, const StepReg
     watch_.probe = &probe;
     scheduler_.load(program);
     sc_core::sc_start();  // to the scheduler's pause, or until nothing can happen any more
+    std::exception_ptr error = scheduler_.error();
+    try {
+        effects_.settle();
+    } catch (...) {
+        error = std::current_exception();  // it lags behind: it came first
+    }
     watch_.probe = nullptr;
     dram_.bus().settle(present_cycle());
     if (waves_ != nullptr) waves_->advance(present_cycle());
     note_first_touch(program);
 
-    failed_ = scheduler_.error() != nullptr || !scheduler_.finished();
-    if (scheduler_.error() != nullptr) std::rethrow_exception(scheduler_.error());
+    failed_ = error != nullptr || !scheduler_.finished();
+    if (error != nullptr) std::rethrow_exception(error);
     if (!scheduler_.finished()) throw MachineError(deadlock());
 
     totals.cycles = present_cycle() - begin;

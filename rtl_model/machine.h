@@ -15,6 +15,7 @@
 #include "buffer/memories.h"
 #include "control/bank_claims.h"
 #include "control/command_queue.h"
+#include "control/effects.h"
 #include "control/executor.h"
 #include "control/scheduler.h"
 #include "control/token_file.h"
@@ -41,6 +42,8 @@ struct MachineOptions {
     std::optional<Injection> injection;
     trace::WaveSink* wave = nullptr;
     PortWidths ports;  ///< as waves show them
+    /// More than one: a second does the work on data, at tile fidelity without waves and injection.
+    int threads = 1;
     DrawSource draws;  ///< of the update unit; empty: the streams of docs/datapath.md
 };
 
@@ -111,6 +114,7 @@ private:
     std::unique_ptr<Waves> waves_;
     Watch watch_;
     Executors executors_;
+    Effects effects_;
 
     Dram dram_;
     TokenFile tokens_;

@@ -12,7 +12,9 @@ class DrainUnit : public Executor {
 public:
     DrainUnit(const MachineConfig& config, Memories& memories, Watch& watch);
 
-    Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    Work duration(const Command& command) const override;
+    void execute(const Command& command, std::int64_t index, std::int64_t start,
+                 const Work& work) override;
 
 private:
     CodePool pool_;

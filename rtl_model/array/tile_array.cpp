@@ -24,29 +24,27 @@ void TileArray::take_weights(const Gemm& gemm, std::int64_t start, std::int64_t 
                            " were loaded");
 }
 
-/// os: weights come from their buffer, as many columns as there are.
-void TileArray::require_columns(const Gemm& gemm) const {
-    if (gemm.columns < 1 || gemm.columns > config_.array_columns)
-        throw MachineError("GEMM: " + std::to_string(gemm.columns) + " columns for an array of " +
+Work TileArray::duration(const Command& command) const {
+    const auto* const gemm = std::get_if<Gemm>(&command.operands);
+    if (gemm == nullptr) throw MachineError("array: a " + mnemonic(command) + " is another unit's");
+    if (config_.dataflow == Dataflow::ws) return ws_work(command, config_);
+    if (gemm->columns < 1 || gemm->columns > config_.array_columns)
+        throw MachineError("GEMM: " + std::to_string(gemm->columns) + " columns for an array of " +
                            std::to_string(config_.array_columns));
+    return os_work(command, config_);
 }
 
-Work TileArray::execute(const Command& command, std::int64_t index, std::int64_t start) {
-    const auto* const gemm = std::get_if<Gemm>(&command.operands);
-    if (gemm == nullptr)
-        throw MachineError("array: command " + std::to_string(index) + " is another unit's");
+void TileArray::execute(const Command& command, std::int64_t index, std::int64_t start,
+                        const Work& work) {
+    const auto& gemm = std::get<Gemm>(command.operands);
     const bool is_os = config_.dataflow == Dataflow::os;
-    const Work work = (is_os ? os_work : ws_work)(command, config_);
     const bool steps =
         stepped_ != nullptr && stepped_->takes(start, start + work.busy + work.latency, weights_);
-    if (is_os)
-        require_columns(*gemm);
-    else
-        take_weights(*gemm, start, start + work.swap);
+    if (!is_os) take_weights(gemm, start, start + work.swap);
 
     std::vector<std::int64_t> bias;
-    if (!gemm->accumulate && gemm->bias_address >= 0)
-        bias = read_codes(memories_.parameters, gemm->bias_address, gemm->columns, 4, true);
+    if (!gemm.accumulate && gemm.bias_address >= 0)
+        bias = read_codes(memories_.parameters, gemm.bias_address, gemm.columns, 4, true);
     const std::int64_t* const initial = bias.empty() ? nullptr : bias.data();
     if (steps)
         stepped_->registers().multiply(command, index, initial);
@@ -54,7 +52,6 @@ Work TileArray::execute(const Command& command, std::int64_t index, std::int64_t
         os_gemm(command, memories_, initial);
     else
         ws_gemm(command, weights_, memories_, initial);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -18,7 +18,9 @@ public:
     TileArray(const MachineConfig& config, Memories& memories, ArrayWeights& weights,
               SteppedArray* stepped = nullptr);
 
-    Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    Work duration(const Command& command) const override;
+    void execute(const Command& command, std::int64_t index, std::int64_t start,
+                 const Work& work) override;
     void settle(std::int64_t cycle) override {
         if (stepped_ != nullptr) stepped_->settle(cycle, weights_);
     }
@@ -26,7 +28,6 @@ public:
 
 private:
     void take_weights(const Gemm& gemm, std::int64_t start, std::int64_t swapped);
-    void require_columns(const Gemm& gemm) const;
 
     MachineConfig config_;
     Memories& memories_;

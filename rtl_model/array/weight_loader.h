@@ -17,7 +17,9 @@ public:
     /// `stepped`: the array register by register, or null.
     WeightLoader(Memories& memories, ArrayWeights& weights, SteppedArray* stepped = nullptr);
 
-    Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    Work duration(const Command& command) const override;
+    void execute(const Command& command, std::int64_t index, std::int64_t start,
+                 const Work& work) override;
     void settle(std::int64_t cycle) override {
         if (stepped_ != nullptr) stepped_->settle(cycle, weights_);
     }

@@ -17,13 +17,23 @@ struct Work {
     std::int64_t swap = -1;    ///< from its start until `gives_at_swap`; -1: it has none
 };
 
-/// Executes the commands of one unit. Effects (reads, writes, taps) happen inside execute(), at
-/// the start cycle, or until the command is done, in settle(): tokens keep everyone else away.
-class Executor {
+/// What a command does to data (reads, writes, taps), in the order of simulated time.
+class DataWork {
 public:
-    virtual ~Executor() = default;
-    /// index: in the program; start: the present cycle.
-    virtual Work execute(const Command& command, std::int64_t index, std::int64_t start) = 0;
+    virtual ~DataWork() = default;
+    /// At its start. index: in the program; start: the cycle; work: the duration, if known.
+    virtual void execute(const Command& command, std::int64_t index, std::int64_t start,
+                         const Work& work) = 0;
+    /// At its end.
+    virtual void finish(const Command& command) { (void)command; }
+};
+
+/// Executes the commands of one unit: inside execute(), or until the command is done, in settle():
+/// tokens keep everyone else away.
+class Executor : public DataWork {
+public:
+    /// Depends on the command alone. Throws MachineError if it is another unit's.
+    virtual Work duration(const Command& command) const = 0;
     /// Everything before `cycle` has happened.
     virtual void settle(std::int64_t cycle) { (void)cycle; }
     /// Settles at least every so many cycles of a command; 0: only when something depends on it.

@@ -6,12 +6,12 @@
 namespace wagesim::rtl {
 
 Scheduler::Scheduler(const sc_core::sc_module_name& name, const MachineConfig& config,
-                     Memories& memories, TokenFile& tokens, Watch& watch, Waves* waves)
+                     Memories& memories, Effects& effects, TokenFile& tokens, Waves* waves)
     : sc_module(name),
       issue_cycles_(config.issue_cycles),
       memories_(memories),
+      effects_(effects),
       tokens_(tokens),
-      watch_(watch),
       waves_(waves) {
     control.bind(*this);
     SC_HAS_PROCESS(Scheduler);
@@ -82,12 +82,12 @@ bool Scheduler::advance() {
 }
 
 void Scheduler::execute_fence() {
+    effects_.settle();
     memories_.forget();
-    if (watch_.probe == nullptr) return;
     Retired fence;
     fence.command = static_cast<std::int64_t>(next_);
     fence.issued = fence.started = fence.finished = present_cycle();
-    watch_.probe->on_retired(fence);
+    effects_.happens(fence);
 }
 
 void Scheduler::retired(const Retired& retired) {
@@ -99,7 +99,7 @@ void Scheduler::retired(const Retired& retired) {
     done_.macs += retired.macs;
     done_.padding_slots += retired.padding_slots;
     if (--outstanding_ == 0) idle_.notify(sc_core::SC_ZERO_TIME);
-    if (watch_.probe != nullptr) watch_.probe->on_retired(retired);
+    effects_.happens(retired);
 }
 
 void Scheduler::failed(std::exception_ptr error) {

@@ -7,7 +7,7 @@
 #include <systemc>
 
 #include "buffer/memories.h"
-#include "control/executor.h"
+#include "control/effects.h"
 #include "control/interfaces.h"
 #include "control/token_file.h"
 #include "control/waves.h"
@@ -23,7 +23,7 @@ public:
     sc_core::sc_export<ControlPort> control{"control"};
 
     Scheduler(const sc_core::sc_module_name& name, const MachineConfig& config, Memories& memories,
-              TokenFile& tokens, Watch& watch, Waves* waves);
+              Effects& effects, TokenFile& tokens, Waves* waves);
 
     /// The next sc_start runs this program, which must live until then.
     void load(const Program& program);
@@ -46,8 +46,8 @@ private:
 
     const std::int64_t issue_cycles_;
     Memories& memories_;
+    Effects& effects_;
     TokenFile& tokens_;
-    Watch& watch_;
     Waves* const waves_;
 
     const Program* program_ = nullptr;

@@ -114,7 +114,6 @@ void UnitShell::start() {
         services_.waves->stalled(unit_, now(), "none");
         services_.waves->started(unit_, now(), current_.index, command, accesses_);
     }
-    acts(current_.index);
     begin(current_);
 }
 
@@ -185,7 +184,9 @@ ComputeUnit::ComputeUnit(const sc_core::sc_module_name& name, Unit unit,
 
 void ComputeUnit::begin(const Issued& issued) {
     const std::int64_t start = now();
-    const Work work = executor_.execute(*issued.command, issued.index, start);
+    const Work work = executor_.duration(*issued.command);
+    services_.effects.happens(
+        Effects::Start{&executor_, issued.command, issued.index, start, work});
     until_ = start + work.busy;
     services_.claims.claim(unit_, issued, accesses_, start, until_);
     if (const auto* gemm = std::get_if<Gemm>(&issued.command->operands))

@@ -8,8 +8,8 @@
 #include <systemc>
 #include <vector>
 
-#include "buffer/injection.h"
 #include "control/bank_claims.h"
+#include "control/effects.h"
 #include "control/executor.h"
 #include "control/interfaces.h"
 #include "control/random.h"
@@ -20,7 +20,7 @@ namespace wagesim::rtl {
 /// What the units of a machine share besides their ports.
 struct UnitServices {
     const MachineConfig& config;
-    Actor& actor;
+    Effects& effects;
     BankClaims& claims;
     Waves* waves = nullptr;  ///< null: nobody watches
     std::uint32_t stall_seed = 0;
@@ -57,7 +57,6 @@ protected:
     void complete_at(std::int64_t free, std::int64_t latency);
     /// Gives these in that cycle.
     void give_at(std::int64_t cycle, const std::vector<Token>& tokens);
-    void acts(std::int64_t command) const { services_.actor = {command, now()}; }
     static std::int64_t now();
 
     const UnitServices services_;

@@ -1,7 +1,7 @@
 // A Dma: moves runs of bytes between the Dram and the buffers.
 #include "dma/dma_unit.h"
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 namespace wagesim::rtl {
@@ -30,21 +30,9 @@ Buffer& DmaUnit::buffer_of(const Transfer& transfer) {
 void DmaUnit::begin(const Issued& issued) {
     const auto* transfer = std::get_if<Transfer>(&issued.command->operands);
     if (transfer == nullptr) throw MachineError(describe(issued) + " is not for a Dma");
-    Buffer& buffer = buffer_of(*transfer);
-    runs_ = runs_of(*transfer);
+    buffer_of(*transfer);  // there is one
     require_separate_runs(*transfer, side_ == DramSide::write);
-    const std::int64_t size = transfer->run_bytes;
-    const auto bytes = static_cast<std::size_t>(size);
-
-    if (staged_.size() < runs_.size() * bytes) staged_.resize(runs_.size() * bytes);
-    std::uint8_t* to = staged_.data();
-    for (const Run& run : runs_) {
-        std::memcpy(to,
-                    side_ == DramSide::read ? dram->read(run.dram_address, size)
-                                            : buffer.read(run.buffer_address, size),
-                    bytes);
-        to += bytes;
-    }
+    services_.effects.happens(Effects::Start{this, issued.command, issued.index, now(), {}});
 
     const std::int64_t burst_count = rtl::burst_count(*transfer, services_.config.dram_burst_bytes);
     bursts_ += burst_count;
@@ -60,19 +48,34 @@ std::int64_t DmaUnit::busy_until() {
 }
 
 void DmaUnit::end(const Issued& issued) {
-    const auto& transfer = std::get<Transfer>(issued.command->operands);
-    const std::int64_t size = transfer.run_bytes;
-    const auto bytes = static_cast<std::size_t>(size);
-    Buffer& buffer = buffer_of(transfer);
-    acts(issued.index);
-    const std::uint8_t* from = staged_.data();
-    for (const Run& run : runs_) {
-        std::memcpy(side_ == DramSide::read ? buffer.write(run.buffer_address, size)
-                                            : dram->write(run.dram_address, size),
-                    from, bytes);
-        from += bytes;
-    }
+    services_.effects.happens(Effects::End{this, issued.command, issued.index, now()});
     complete_at(now(), 0);
+}
+
+void DmaUnit::execute(const Command& command, std::int64_t, std::int64_t, const Work&) {
+    const auto& transfer = std::get<Transfer>(command.operands);
+    Buffer& buffer = buffer_of(transfer);
+    const std::int64_t size = transfer.run_bytes;
+    staged_.clear();
+    for_each_run(transfer, [&](const Run& run) {
+        const std::uint8_t* const from = side_ == DramSide::read
+                                             ? dram->read(run.dram_address, size)
+                                             : buffer.read(run.buffer_address, size);
+        staged_.insert(staged_.end(), from, from + size);
+    });
+}
+
+void DmaUnit::finish(const Command& command) {
+    const auto& transfer = std::get<Transfer>(command.operands);
+    Buffer& buffer = buffer_of(transfer);
+    const std::int64_t size = transfer.run_bytes;
+    const std::uint8_t* from = staged_.data();
+    for_each_run(transfer, [&](const Run& run) {
+        std::copy_n(from, size,
+                    side_ == DramSide::read ? buffer.write(run.buffer_address, size)
+                                            : dram->write(run.dram_address, size));
+        from += size;
+    });
 }
 
 }  // namespace wagesim::rtl

@@ -13,7 +13,7 @@ namespace wagesim::rtl {
 /// Executes LOAD (side read) or STORE (side write). The bytes are taken from their source when the
 /// command starts and written to their destination when it ends. One burst at a time is on the
 /// Dram's bus; a Dma keeps up with any bus the Dram has.
-class DmaUnit : public UnitShell {
+class DmaUnit : public UnitShell, private DataWork {
 public:
     sc_core::sc_port<DramPort> dram{"dram"};
 
@@ -27,13 +27,16 @@ private:
     std::int64_t busy_until() override;
     void end(const Issued& issued) override;
 
+    void execute(const Command& command, std::int64_t index, std::int64_t start,
+                 const Work& work) override;
+    void finish(const Command& command) override;
+
     Buffer& buffer_of(const Transfer& transfer);
 
     const DramSide side_;
     Memories& memories_;
     std::int64_t bursts_ = 0;
-    std::vector<Run> runs_;  // of the command that is carried out
-    std::vector<std::uint8_t> staged_;
+    std::vector<std::uint8_t> staged_;  // on the way
 };
 
 }  // namespace wagesim::rtl

@@ -4,31 +4,9 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace wagesim::rtl {
-
-namespace {
-
-template <class Function>
-void for_each_run(const Transfer& transfer, Function f) {
-    if (transfer.run_bytes <= 0) return;
-    const auto& counts = transfer.counts;
-    const auto& dram = transfer.dram_strides;
-    const auto& buffer = transfer.buffer_strides;
-    for (std::int64_t i = 0; i < counts[0]; ++i)
-        for (std::int64_t j = 0; j < counts[1]; ++j)
-            for (std::int64_t k = 0; k < counts[2]; ++k)
-                f(Run{transfer.dram_address + i * dram[0] + j * dram[1] + k * dram[2],
-                      transfer.buffer_address + i * buffer[0] + j * buffer[1] + k * buffer[2]});
-}
-
-}  // namespace
-
-std::vector<Run> runs_of(const Transfer& transfer) {
-    std::vector<Run> runs;
-    for_each_run(transfer, [&](const Run& run) { runs.push_back(run); });
-    return runs;
-}
 
 std::int64_t burst_count(const Transfer& transfer, std::int64_t burst_bytes) {
     std::int64_t bursts = 0;

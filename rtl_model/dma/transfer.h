@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "buffer/buffer.h"
 #include "wagesim/program/command.h"
@@ -14,8 +13,19 @@ struct Run {
     std::int64_t buffer_address = 0;
 };
 
-/// In the order in which they cross the bus.
-std::vector<Run> runs_of(const Transfer& transfer);
+/// Calls f(run) for each, in the order in which they cross the bus.
+template <class Function>
+void for_each_run(const Transfer& transfer, Function f) {
+    if (transfer.run_bytes <= 0) return;
+    const auto& counts = transfer.counts;
+    const auto& dram = transfer.dram_strides;
+    const auto& buffer = transfer.buffer_strides;
+    for (std::int64_t i = 0; i < counts[0]; ++i)
+        for (std::int64_t j = 0; j < counts[1]; ++j)
+            for (std::int64_t k = 0; k < counts[2]; ++k)
+                f(Run{transfer.dram_address + i * dram[0] + j * dram[1] + k * dram[2],
+                      transfer.buffer_address + i * buffer[0] + j * buffer[1] + k * buffer[2]});
+}
 
 /// Aligned bursts of `burst_bytes` that the runs touch in Dram; runs are not merged.
 std::int64_t burst_count(const Transfer& transfer, std::int64_t burst_bytes);

@@ -25,7 +25,18 @@ struct Place {
     int bytes = 1;
 };
 
-/// The places that a command reads and writes.
+struct Places {
+    Place gradient, accumulator, master, made;
+};
+
+Places places_of(const Update& operation) {
+    return {{operation.gradient_address, operation.gradient_bytes},
+            {operation.accumulator_address, operation.accumulator_bytes},
+            {operation.master_address, operation.master_bytes},
+            {operation.quantized_address, operation.quantized_bytes}};
+}
+
+/// `moved`: the places that a command reads and writes.
 Work duration(const MachineConfig& config, std::int64_t count, const std::vector<Place>& moved) {
     BankPorts ports(config);
     for (const Place& place : moved)
@@ -90,18 +101,30 @@ UpdateUnit::UpdateUnit(const MachineConfig& config, Memories& memories, Watch& w
                        const DrawSource& draws)
     : machinery_{config, memories, watch, pool_}, draws_(draws) {}
 
-Work UpdateUnit::execute(const Command& command, std::int64_t index, std::int64_t start) {
-    if (const auto* operation = std::get_if<QuantizeCmd>(&command.operands))
-        return quantize(*operation, index, start);
-    if (const auto* operation = std::get_if<Update>(&command.operands))
-        return update(*operation, index, start);
-    throw MachineError("update unit: command " + std::to_string(index) + " is another unit's");
+Work UpdateUnit::duration(const Command& command) const {
+    if (const auto* o = std::get_if<QuantizeCmd>(&command.operands))
+        return rtl::duration(
+            machinery_.config, o->count,
+            {{o->source_address, o->source_bytes}, {o->destination_address, o->destination_bytes}});
+    if (const auto* o = std::get_if<Update>(&command.operands)) {
+        const Places at = places_of(*o);
+        return rtl::duration(
+            machinery_.config, o->count,
+            {at.gradient, at.accumulator, at.accumulator, at.master, at.master, at.made});
+    }
+    throw MachineError("update: a " + mnemonic(command) + " is another unit's");
 }
 
-Work UpdateUnit::quantize(const QuantizeCmd& operation, std::int64_t index, std::int64_t start) {
-    const Work work = duration(machinery_.config, operation.count,
-                               {{operation.source_address, operation.source_bytes},
-                                {operation.destination_address, operation.destination_bytes}});
+void UpdateUnit::execute(const Command& command, std::int64_t index, std::int64_t start,
+                         const Work& work) {
+    const Moment moment{index, start + work.latency};
+    if (const auto* operation = std::get_if<QuantizeCmd>(&command.operands))
+        quantize(*operation, moment);
+    else
+        update(std::get<Update>(command.operands), moment);
+}
+
+void UpdateUnit::quantize(const QuantizeCmd& operation, const Moment& moment) {
     const Quantizer& quantizer = operation.quantizer;
     Buffer& activations = machinery_.memories.activations;
     Codes codes = read_codes(pool_, activations, operation.source_address, operation.count,
@@ -109,21 +132,14 @@ Work UpdateUnit::quantize(const QuantizeCmd& operation, std::int64_t index, std:
     const Counts counts = rtl::quantize(codes, operation.source_frac, quantizer);
     Box box;
     box.c = static_cast<std::int32_t>(operation.count);
-    show(machinery_, Moment{index, start + work.latency}, operation.qp, box, quantizer.format,
-         codes.data(), counts, operation.first);
+    show(machinery_, moment, operation.qp, box, quantizer.format, codes.data(), counts,
+         operation.first);
     write_codes(activations, operation.destination_address, codes, operation.destination_bytes,
                 quantizer.format.is_signed);
-    return work;
 }
 
-Work UpdateUnit::update(const Update& operation, std::int64_t index, std::int64_t start) {
-    const Place gradient{operation.gradient_address, operation.gradient_bytes};
-    const Place accumulator{operation.accumulator_address, operation.accumulator_bytes};
-    const Place master{operation.master_address, operation.master_bytes};
-    const Place made{operation.quantized_address, operation.quantized_bytes};
-    const Work work = duration(machinery_.config, operation.count,
-                               {gradient, accumulator, accumulator, master, master, made});
-
+void UpdateUnit::update(const Update& operation, const Moment& moment) {
+    const auto [gradient, accumulator, master, made] = places_of(operation);
     Buffer& activations = machinery_.memories.activations;
     const auto read = [&](const Place& place, bool is_signed) {
         return read_codes(pool_, activations, place.address, operation.count, place.bytes,
@@ -171,8 +187,7 @@ Work UpdateUnit::update(const Update& operation, std::int64_t index, std::int64_
     box.c = static_cast<std::int32_t>(operation.count);
     const auto deliver = [&](const QpId& qp, const Format& format, const Codes& codes,
                              const Counts& counts) {
-        show(machinery_, Moment{index, start + work.latency}, qp, box, format, codes.data(), counts,
-             operation.first);
+        show(machinery_, moment, qp, box, format, codes.data(), counts, operation.first);
     };
     const auto store = [&](const Place& place, const Format& format, const Codes& codes) {
         write_codes(activations, place.address, codes, place.bytes, format.is_signed);
@@ -185,7 +200,6 @@ Work UpdateUnit::update(const Update& operation, std::int64_t index, std::int64_
     store(accumulator, operation.accq.format, accq);
     store(master, operation.master.format, w);
     store(made, operation.quantized.format, quantized);
-    return work;
 }
 
 }  // namespace wagesim::rtl

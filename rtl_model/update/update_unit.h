@@ -15,11 +15,13 @@ public:
     UpdateUnit(const MachineConfig& config, Memories& memories, Watch& watch,
                const DrawSource& draws = {});
 
-    Work execute(const Command& command, std::int64_t index, std::int64_t start) override;
+    Work duration(const Command& command) const override;
+    void execute(const Command& command, std::int64_t index, std::int64_t start,
+                 const Work& work) override;
 
 private:
-    Work quantize(const QuantizeCmd& operation, std::int64_t index, std::int64_t start);
-    Work update(const Update& operation, std::int64_t index, std::int64_t start);
+    void quantize(const QuantizeCmd& operation, const Moment& moment);
+    void update(const Update& operation, const Moment& moment);
 
     CodePool pool_;
     Machinery machinery_;

@@ -145,15 +145,18 @@ void work_wide_lanes(const Act& operation, const Affine& affine, Lanes& lanes) {
 
 }  // namespace
 
-Work activate(const Machinery& machinery, const Issue& issue, const Act& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+Work duration(const MachineConfig& config, const Box& box, const Act& operation) {
+    BankPorts ports(config);
     ports.move(operation.source, box);
     ports.move(operation.destination, box);
     ports.move(operation.mask, box);
-    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
-    const Moment moment = issue.first_element(work);
+    return {std::max(beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
+
+void activate(const Machinery& machinery, const Issue& issue, const Act& operation) {
+    const Box& box = issue.command.box;
+    const Moment moment = issue.first_element();
 
     const Affine affine = affine_of(machinery, operation, box.c);
     const bool registered = operation.kind == Act::Kind::affine;  // x is x2, with a width
@@ -165,7 +168,7 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
                            " does not have");
 
     Lanes lanes{read_source(machinery, operation.source, box, moment), nullptr, nullptr, {}, {}};
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, lanes.codes);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, lanes.codes);
     const bool show_x = registered && operation.show_x && machinery.watch.probe != nullptr;
     Codes x_codes = machinery.pool.take(show_x ? box.size() : 0);
     if (show_x) lanes.x_codes = x_codes.data();
@@ -175,7 +178,7 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
     if (!work_narrow_lanes<std::int32_t>(operation, affine, lanes) &&
         !work_narrow_lanes<std::int64_t>(operation, affine, lanes))
         work_wide_lanes(operation, affine, lanes);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, lanes.codes);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, lanes.codes);
     if (show_x)
         show(machinery, moment, operation.x_qp, box, operation.x.format, x_codes.data(),
              lanes.x_counts);
@@ -184,7 +187,6 @@ Work activate(const Machinery& machinery, const Issue& issue, const Act& operati
              lanes.a_counts);
     write_tile(machinery, operation.destination, box, lanes.codes);
     if (operation.mask.exists()) write_plane(machinery.memories, operation.mask, box, mask);
-    return work;
 }
 
 }  // namespace wagesim::rtl

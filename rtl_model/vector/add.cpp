@@ -9,18 +9,29 @@
 #include "vector/weighted_sum.h"
 
 namespace wagesim::rtl {
-Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+namespace {
+
+/// The operand that sets the beats.
+const TileView& slower_of(const MachineConfig& config, const Box& box, const Add& operation) {
+    const bool b_is_slower = beats(config, operation.b, box) > beats(config, operation.a, box);
+    return b_is_slower ? operation.b : operation.a;
+}
+
+}  // namespace
+
+Work duration(const MachineConfig& config, const Box& box, const Add& operation) {
+    BankPorts ports(config);
     ports.move(operation.a, box);
     ports.move(operation.b, box);
     ports.move(operation.destination, box);
-    const bool b_is_slower =
-        beats(machinery.config, operation.b, box) > beats(machinery.config, operation.a, box);
-    const TileView& slower = b_is_slower ? operation.b : operation.a;
-    const Work work{std::max(beats(machinery.config, slower, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
-    const Moment moment = issue.first_element(work);
+    return {std::max(beats(config, slower_of(config, box, operation), box), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
+
+void add(const Machinery& machinery, const Issue& issue, const Add& operation) {
+    const Box& box = issue.command.box;
+    const TileView& slower = slower_of(machinery.config, box, operation);
+    const Moment moment = issue.first_element();
 
     const int frac = std::max(operation.a.frac, operation.b.frac);
     const Quantizer& stream = operation.stream;
@@ -31,8 +42,8 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
 
     Codes sums = read_source(machinery, operation.a, box, moment);
     const Codes b = read_source(machinery, operation.b, box, moment);
-    show_lanes(machinery, issue, work, LaneWaves::in, slower, sums);
-    show_lanes(machinery, issue, work, LaneWaves::in_2, slower, b);
+    show_lanes(machinery, issue, LaneWaves::in, slower, sums);
+    show_lanes(machinery, issue, LaneWaves::in_2, slower, b);
     const Counts stream_counts = weighted_sum(
         {sums.data(), Wide{1} << a_shift, width_of(operation.a, sums)},
         {b.data(), Wide{1} << b_shift, width_of(operation.b, b)}, sums.size(), stream, sums.data());
@@ -44,9 +55,8 @@ Work add(const Machinery& machinery, const Issue& issue, const Add& operation) {
         counts.underflows = 0;  // they are counted for errors only
         show(machinery, moment, operation.a_qp, box, quantizer.format, sums.data(), counts);
     }
-    show_lanes(machinery, issue, work, LaneWaves::out, slower, sums);
+    show_lanes(machinery, issue, LaneWaves::out, slower, sums);
     write_tile(machinery, operation.destination, box, sums);
-    return work;
 }
 
 }  // namespace wagesim::rtl

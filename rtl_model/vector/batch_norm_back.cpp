@@ -22,10 +22,13 @@ arith::Quantized mean(std::int64_t sum, std::int64_t count, int frac, const Quan
 
 }  // namespace
 
-Work batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBack& operation) {
-    const Box box = channels_of(issue.command.box);
+Work duration(const MachineConfig& config, const Box& box, const BnBack& operation) {
     const std::int64_t quotients = operation.bias ? 1 : 2;
-    const Work work{quotients * box.c * machinery.config.channel_divider_cycles, 1, -1};
+    return {quotients * box.c * config.channel_divider_cycles, 1, -1};
+}
+
+void batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBack& operation) {
+    const Box box = channels_of(issue.command.box);
     if (operation.count < 1) throw MachineError("BN_BACK: means of no elements");
 
     Buffer& parameters = machinery.memories.parameters;
@@ -33,8 +36,8 @@ Work batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBac
     const int frac = operation.e_frac, product_frac = frac + operation.xhat_frac;
     const auto show_vector = [&](Qp qp, const Format& format,
                                  const std::vector<std::int64_t>& codes, const Counts& counts) {
-        show(machinery, issue.first_element(work), {issue.command.layer, qp}, box, format,
-             codes.data(), counts);
+        show(machinery, issue.first_element(), {issue.command.layer, qp}, box, format, codes.data(),
+             counts);
     };
     const auto deliver = [&](Qp qp, const Quantizer& quantizer, const ChannelVector& vector,
                              int with, std::int64_t address) {
@@ -59,7 +62,7 @@ Work batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBac
     }
     if (operation.bias) {
         deliver(Qp::gBias, operation.g_beta, g_beta, 0, operation.beta_address);
-        return work;
+        return;
     }
     show_vector(Qp::g_beta, Format{sum_bits, frac, true, exponent}, errors, Counts{});
     show_vector(Qp::g_gamma, Format{sum_bits, product_frac, true, exponent}, products, Counts{});
@@ -67,7 +70,6 @@ Work batch_norm_back(const Machinery& machinery, const Issue& issue, const BnBac
     deliver(Qp::m2, operation.m2, m2, exponent, operation.m2_address);
     deliver(Qp::gBN_beta, operation.g_beta, g_beta, 0, operation.beta_address);
     deliver(Qp::gBN_gamma, operation.g_gamma, g_gamma, 0, operation.gamma_address);
-    return work;
 }
 
 }  // namespace wagesim::rtl

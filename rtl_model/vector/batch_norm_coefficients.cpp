@@ -27,11 +27,14 @@ std::int64_t over_sigma(std::int64_t numerator, std::int64_t sigma, int sigma_fr
 
 }  // namespace
 
-Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
+Work duration(const MachineConfig& config, const Box& box, const BnCoef&) {
+    return {std::int64_t{box.c} * config.channel_divider_cycles, 1, -1};
+}
+
+void batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
                              const BnCoef& operation) {
     const Box box = channels_of(issue.command.box);
-    const Work work{std::int64_t{box.c} * machinery.config.channel_divider_cycles, 1, -1};
-    const Moment moment = issue.first_element(work);
+    const Moment moment = issue.first_element();
     const std::int32_t layer = issue.command.layer;
     const Format& sigma_format = operation.sigma.format;
 
@@ -50,7 +53,7 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
             show(machinery, moment, {layer, Qp::inv}, box,
                  Format{mantissa_bits + frac, frac, false, 0}, factors.data(), Counts{});
         write_codes(parameters, operation.out_address, factors, 8, true);
-        return work;
+        return;
     }
 
     const auto read = [&](std::int64_t address, const Quantizer& quantizer, int bytes) {
@@ -86,7 +89,6 @@ Work batch_norm_coefficients(const Machinery& machinery, const Issue& issue,
          offset_counts);
     write_codes(parameters, operation.out_address, factors, 8, true);
     write_codes(parameters, operation.out_b_address, offsets, 8, true);
-    return work;
 }
 
 }  // namespace wagesim::rtl

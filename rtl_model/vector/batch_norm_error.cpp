@@ -86,6 +86,8 @@ std::int64_t divide_codes(Codes& codes, const Codes& xhat, const Numerators& num
     });
 }
 
+}  // namespace
+
 Work duration(const MachineConfig& config, const Box& box, const BnError& operation) {
     BankPorts ports(config);
     ports.move(operation.source, box);
@@ -98,11 +100,8 @@ Work duration(const MachineConfig& config, const Box& box, const BnError& operat
             config.vector_depth_cycles + (operation.inverse ? 0 : quotient + 2), -1};
 }
 
-}  // namespace
-
-Work batch_norm_error(const Machinery& machinery, const Issue& issue, const BnError& operation) {
+void batch_norm_error(const Machinery& machinery, const Issue& issue, const BnError& operation) {
     const Box& box = issue.command.box;
-    const Work work = duration(machinery.config, box, operation);
     Buffer& parameters = machinery.memories.parameters;
     const Unit unit = unit_of(parameters, operation.scale);
     const Quantizer& bn_err = operation.bn_err;
@@ -113,20 +112,19 @@ Work batch_norm_error(const Machinery& machinery, const Issue& issue, const BnEr
 
     Codes codes = read_tile(machinery, operation.source, box);
     const Codes xhat = read_tile(machinery, operation.xhat, box);
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
-    show_lanes(machinery, issue, work, LaneWaves::in_2, operation.xhat, xhat);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::in_2, operation.xhat, xhat);
     Counts counts;
     counts.add_clipped(quotient.with([&](auto zero, auto divide) {
         return divide_codes<decltype(zero)>(codes, xhat, numerators, divide);
     }),
                        bn_err.overflow);
-    show(machinery, issue.first_element(work), operation.qp, box,
+    show(machinery, issue.first_element(), operation.qp, box,
          with_exponent(bn_err.format, unit.exponent), codes.data(), counts);
     gather_largest(parameters, operation.largest_address, codes);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, codes);
     if (operation.destination.address >= 0)
         write_tile(machinery, operation.destination, box, codes);
-    return work;
 }
 
 }  // namespace wagesim::rtl

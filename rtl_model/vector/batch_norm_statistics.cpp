@@ -80,13 +80,14 @@ int places_up(const Quantizer& running, const Quantizer& measured, const char* w
 
 }  // namespace
 
-Work batch_norm_statistics(const Machinery& machinery, const Issue& issue,
+Work duration(const MachineConfig& config, const Box& box, const BnStat&) {
+    return {2 * std::int64_t{box.c} * config.channel_divider_cycles + config.sqrt_cycles, 1, -1};
+}
+
+void batch_norm_statistics(const Machinery& machinery, const Issue& issue,
                            const BnStat& operation) {
-    const MachineConfig& config = machinery.config;
     const Box box = channels_of(issue.command.box);
-    const Work work{2 * std::int64_t{box.c} * config.channel_divider_cycles + config.sqrt_cycles, 1,
-                    -1};
-    const Moment moment = issue.first_element(work);
+    const Moment moment = issue.first_element();
     if (operation.count < 1) throw MachineError("BN_STAT: statistics of no elements");
     if (operation.var.format.frac != 2 * operation.sigma.format.frac)
         throw MachineError("BN_STAT: var's frac " + std::to_string(operation.var.format.frac) +
@@ -151,7 +152,6 @@ Work batch_norm_statistics(const Machinery& machinery, const Issue& issue,
     write(operation.sigma_address, operation.sigma, sigma);
     write(operation.run_mu_address, operation.run_mu, run_mu);
     write(operation.run_sigma_address, operation.run_sigma, run_sigma);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -7,7 +7,9 @@
 
 namespace wagesim::rtl {
 
-Work exponent(const Machinery& machinery, const Issue&, const Exponent& operation) {
+Work duration(const MachineConfig&, const Box&, const Exponent&) { return {4, 1, -1}; }
+
+void exponent(const Machinery& machinery, const Issue&, const Exponent& operation) {
     Buffer& parameters = machinery.memories.parameters;
     Unit unit{operation.exponent, operation.frac};
     if (operation.is_fork) {
@@ -23,7 +25,6 @@ Work exponent(const Machinery& machinery, const Issue&, const Exponent& operatio
     record.exponent = unit.exponent;
     record.s = arith::scale_exponent(Wide{record.largest}, unit.frac, unit.exponent);
     write_scale(parameters, operation.scale_address, record);
-    return {4, 1, -1};
 }
 
 }  // namespace wagesim::rtl

@@ -117,29 +117,30 @@ void show_operands(const Machinery& machinery, const Moment& moment, const FlagQ
 
 }  // namespace
 
-Work flag_quantize(const Machinery& machinery, const Issue& issue, const FlagQuantize& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+Work duration(const MachineConfig& config, const Box& box, const FlagQuantize& operation) {
+    BankPorts ports(config);
     ports.move(operation.source, box);
     ports.move(operation.destination, box);
     ports.move(operation.flags, box);
-    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
+    return {std::max(beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
 
+void flag_quantize(const Machinery& machinery, const Issue& issue, const FlagQuantize& operation) {
+    const Box& box = issue.command.box;
     Buffer& parameters = machinery.memories.parameters;
     const Unit unit = unit_of(parameters, operation.scale);
     const int s = read_scale(parameters, operation.scale.address).s;
     const Quantizer& quantizer = operation.quantizer;
 
     Codes codes = read_tile(machinery, operation.source, box);
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, codes);
     const Results results =
         quantize_flags(codes, unit, s, quantizer, width_of(operation.source, codes));
-    show_operands(machinery, issue.first_element(work), operation, box, s, codes, results);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
+    show_operands(machinery, issue.first_element(), operation, box, s, codes, results);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, codes);
     write_tile(machinery, operation.destination, box, codes);
     write_plane(machinery.memories, operation.flags, box, results.flags);
-    return work;
 }
 
 }  // namespace wagesim::rtl

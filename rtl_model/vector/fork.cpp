@@ -59,22 +59,23 @@ int bits_of_sum(const std::vector<Codes>& operands, const CommonUnit& common) {
 
 }  // namespace
 
-Work fork(const Machinery& machinery, const Issue& issue, const Fork& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
-    std::vector<Exponent::Operand> operands;
+Work duration(const MachineConfig& config, const Box& box, const Fork& operation) {
+    BankPorts ports(config);
     std::int64_t slowest = 0;
     for (const Fork::Operand& operand : operation.operands) {
         ports.move(operand.tile, box);
-        operands.push_back(operand);
-        slowest = std::max(slowest, beats(machinery.config, operand.tile, box));
+        slowest = std::max(slowest, beats(config, operand.tile, box));
     }
     ports.move(operation.destination, box);
     const auto additions =
         std::max<std::int64_t>(1, static_cast<std::int64_t>(operation.operands.size()) - 1);
-    const Work work{std::max(additions * slowest, ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
+    return {std::max(additions * slowest, ports.cycles()), config.vector_depth_cycles, -1};
+}
 
+void fork(const Machinery& machinery, const Issue& issue, const Fork& operation) {
+    const Box& box = issue.command.box;
+    const std::vector<Exponent::Operand> operands(operation.operands.begin(),
+                                                  operation.operands.end());
     Buffer& parameters = machinery.memories.parameters;
     const CommonUnit common = common_unit(parameters, operands);
     std::vector<Codes> codes;
@@ -82,7 +83,7 @@ Work fork(const Machinery& machinery, const Issue& issue, const Fork& operation)
         const TileView& tile = operation.operands[operand].tile;
         codes.push_back(read_tile(machinery, tile, box));
         if (operand < 2)
-            show_lanes(machinery, issue, work, operand == 0 ? LaneWaves::in : LaneWaves::in_2, tile,
+            show_lanes(machinery, issue, operand == 0 ? LaneWaves::in : LaneWaves::in_2, tile,
                        codes.back());
     }
     Codes sums = machinery.pool.take(box.size());
@@ -92,11 +93,10 @@ Work fork(const Machinery& machinery, const Issue& issue, const Fork& operation)
     else
         add_operands<Wide>(codes, common, sums, counts);
     const Format format{fork_bits, common.unit.frac, true, common.unit.exponent};
-    show(machinery, issue.first_element(work), operation.qp, box, format, sums.data(), counts);
+    show(machinery, issue.first_element(), operation.qp, box, format, sums.data(), counts);
     gather_largest(parameters, operation.largest_address, sums);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.operands.front().tile, sums);
+    show_lanes(machinery, issue, LaneWaves::out, operation.operands.front().tile, sums);
     write_tile(machinery, operation.destination, box, sums);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -9,23 +9,28 @@
 
 namespace wagesim::rtl {
 
-Work gather(const Machinery& machinery, const Issue& issue, const Gather& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+Work duration(const MachineConfig& config, const Box& box, const Gather& operation) {
+    BankPorts ports(config);
     ports.move(operation.source, box);
-    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
-    const Codes codes = read_source(machinery, operation.source, box, issue.first_element(work));
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
-    add_statistics(machinery.memories.parameters, operation.statistics_address, codes, box.c);
-    return work;
+    return {std::max(beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles, -1};
 }
 
-Work clear(const Machinery& machinery, const Issue&, const Clear& operation) {
+void gather(const Machinery& machinery, const Issue& issue, const Gather& operation) {
+    const Box& box = issue.command.box;
+    const Codes codes = read_source(machinery, operation.source, box, issue.first_element());
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, codes);
+    add_statistics(machinery.memories.parameters, operation.statistics_address, codes, box.c);
+}
+
+Work duration(const MachineConfig& config, const Box&, const Clear& operation) {
+    return {ceil_divide(operation.bytes, config.bank_bytes_per_cycle), 1, -1};
+}
+
+void clear(const Machinery& machinery, const Issue&, const Clear& operation) {
     std::uint8_t* const to =
         machinery.memories.parameters.write(operation.address, operation.bytes);
     std::memset(to, 0, static_cast<std::size_t>(operation.bytes));
-    return {ceil_divide(operation.bytes, machinery.config.bank_bytes_per_cycle), 1, -1};
 }
 
 }  // namespace wagesim::rtl

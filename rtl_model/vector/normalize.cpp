@@ -14,17 +14,6 @@
 namespace wagesim::rtl {
 namespace {
 
-Work duration(const MachineConfig& config, const Box& box, const NormalizeCmd& operation) {
-    BankPorts ports(config);
-    ports.move(operation.source, box);
-    ports.move(operation.destination, box);
-    const int quotient = operation.inverse ? 0 : operation.xhat.format.bits;
-    std::int64_t cycles = beats(config, operation.source, box);
-    if (config.divider == DividerKind::iterative && !operation.inverse)
-        cycles *= ceil_divide(quotient, 2);
-    return {std::max(cycles, ports.cycles()), config.vector_depth_cycles + quotient + 2, -1};
-}
-
 /// y * y_unit - mean[c], at the finer frac of y and mu.
 struct Centring {
     std::vector<Wide> mean, largest;  ///< largest magnitude of each channel's results
@@ -68,10 +57,20 @@ std::int64_t divide_codes(Codes& codes, const Centring& centring, Quotient quoti
 
 }  // namespace
 
-Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCmd& operation) {
+Work duration(const MachineConfig& config, const Box& box, const NormalizeCmd& operation) {
+    BankPorts ports(config);
+    ports.move(operation.source, box);
+    ports.move(operation.destination, box);
+    const int quotient = operation.inverse ? 0 : operation.xhat.format.bits;
+    std::int64_t cycles = beats(config, operation.source, box);
+    if (config.divider == DividerKind::iterative && !operation.inverse)
+        cycles *= ceil_divide(quotient, 2);
+    return {std::max(cycles, ports.cycles()), config.vector_depth_cycles + quotient + 2, -1};
+}
+
+void normalize(const Machinery& machinery, const Issue& issue, const NormalizeCmd& operation) {
     const Box& box = issue.command.box;
-    const Work work = duration(machinery.config, box, operation);
-    const Moment moment = issue.first_element(work);
+    const Moment moment = issue.first_element();
 
     Buffer& parameters = machinery.memories.parameters;
     const Quantizer& xhat = operation.xhat;
@@ -83,17 +82,16 @@ Work normalize(const Machinery& machinery, const Issue& issue, const NormalizeCm
     const ChannelQuotient quotient(
         parameters, {operation.sigma_address, operation.inverse, operation.sigma.format},
         centring.largest, centring.frac, xhat);
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, codes);
     Counts counts;
     counts.add_clipped(quotient.with([&](auto zero, auto divide) {
         return divide_codes<decltype(zero)>(codes, centring, divide);
     }),
                        xhat.overflow);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, codes);
     show(machinery, moment, {issue.command.layer, Qp::xhat}, box, xhat.format, codes.data(),
          counts);
     write_tile(machinery, operation.destination, box, codes);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -60,11 +60,14 @@ void keep_larger(const std::int64_t* from, std::int64_t place, std::int32_t chan
     }
 }
 
-}  // namespace
+/// The part of the source tile that the windows cover.
+struct Covered {
+    Span rows, columns;
+    Box box;
+    TileView source;
+};
 
-Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation) {
-    const MachineConfig& config = machinery.config;
-    const Box& box = issue.command.box;
+Covered covered_by(const Pool& operation, const Box& box) {
     const Span rows = span_of(box.h0, box.h, operation.stride_y, operation.padding_h,
                               operation.kernel_h, operation.image_h);
     const Span columns = span_of(box.w0, box.w, operation.stride_x, operation.padding_w,
@@ -76,26 +79,40 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
     if (operation.source.space == Space::accumulators)
         throw MachineError("POOL: the accumulators have no window port");
 
-    // The part of the source tile that the windows cover.
-    Box covered = box;
-    covered.h = rows.end - rows.first;
-    covered.w = columns.end - columns.first;
-    TileView source = operation.source;
-    source.address += std::int64_t{rows.first - operation.h0} * source.stride_h +
-                      std::int64_t{columns.first - operation.w0} * source.stride_w;
+    Covered covered{rows, columns, box, operation.source};
+    covered.box.h = rows.end - rows.first;
+    covered.box.w = columns.end - columns.first;
+    covered.source.address += std::int64_t{rows.first - operation.h0} * covered.source.stride_h +
+                              std::int64_t{columns.first - operation.w0} * covered.source.stride_w;
+    return covered;
+}
 
-    const std::int64_t area = std::int64_t{operation.kernel_h} * operation.kernel_w;
+std::int64_t area_of(const Pool& operation) {
+    return std::int64_t{operation.kernel_h} * operation.kernel_w;
+}
+
+}  // namespace
+
+Work duration(const MachineConfig& config, const Box& box, const Pool& operation) {
+    const Covered covered = covered_by(operation, box);
+    const TileView& source = covered.source;
+    const std::int64_t area = area_of(operation);
     const std::int64_t extent =
-        (covered.n - 1) * source.stride_n + (covered.h - 1) * source.stride_h +
-        (covered.w - 1) * source.stride_w + std::int64_t{covered.c} * source.bytes;
+        (covered.box.n - 1) * source.stride_n + (covered.box.h - 1) * source.stride_h +
+        (covered.box.w - 1) * source.stride_w + std::int64_t{covered.box.c} * source.bytes;
     BankPorts ports(config);
     ports.move(source.space, source.address, extent, area * box.size() * source.bytes);
     ports.move(operation.destination, box);
     ports.move(operation.index, box);
-    const Work work{
-        std::max(area * box.pixels() * ceil_divide(box.c, config.vector_lanes), ports.cycles()),
-        config.vector_depth_cycles, -1};
-    const Moment moment = issue.first_element(work);
+    return {std::max(area * box.pixels() * ceil_divide(box.c, config.vector_lanes), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
+
+void pool(const Machinery& machinery, const Issue& issue, const Pool& operation) {
+    const Box& box = issue.command.box;
+    const auto [rows, columns, covered, source] = covered_by(operation, box);
+    const std::int64_t area = area_of(operation);
+    const Moment moment = issue.first_element();
 
     const Quantizer& quantizer = operation.quantizer;
     const int up = quantizer.format.frac - source.frac;
@@ -161,13 +178,14 @@ Work pool(const Machinery& machinery, const Issue& issue, const Pool& operation)
     if (machinery.lanes != nullptr) {
         machinery.lanes->show_windows(
             LaneWaves::in, box, area,
-            window_codes(operation, box, covered, rows, columns, codes).data(), work, issue.start);
-        machinery.lanes->show_windows(LaneWaves::out, box, area, out.data(), work, issue.start);
+            window_codes(operation, box, covered, rows, columns, codes).data(), issue.work,
+            issue.start);
+        machinery.lanes->show_windows(LaneWaves::out, box, area, out.data(), issue.work,
+                                      issue.start);
     }
     show(machinery, moment, operation.qp, box, quantizer.format, out.data(), counts);
     write_tile(machinery, operation.destination, box, out);
     if (operation.index.exists()) write_plane(machinery.memories, operation.index, box, index);
-    return work;
 }
 
 }  // namespace wagesim::rtl

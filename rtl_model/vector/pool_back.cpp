@@ -94,33 +94,44 @@ void show_windows(const Machinery& machinery, const Moment& moment, const PoolBa
     show(machinery, moment, operation.qp, shown, format, codes.data(), counts);
 }
 
-}  // namespace
+/// What the box takes from.
+struct Sources {
+    Box windows;
+    TileView errors;
+    BitPlane index;
+};
 
-Work pool_back(const Machinery& machinery, const Issue& issue, const PoolBack& operation) {
-    const MachineConfig& config = machinery.config;
-    const Box& box = issue.command.box;
+Sources sources_of(const PoolBack& operation, const Box& box) {
     const Box windows = windows_over(operation, box);
     if (windows.size() > 0 && (windows.h0 < operation.h0 || windows.w0 < operation.w0))
         throw MachineError("POOL_BACK: a window begins above or left of its source tile");
-    const TileView source = at_windows(operation.source, operation, windows);
-    const BitPlane index =
-        operation.average ? BitPlane{} : at_windows(operation.index, operation, windows);
+    return {windows, at_windows(operation.source, operation, windows),
+            operation.average ? BitPlane{} : at_windows(operation.index, operation, windows)};
+}
 
+}  // namespace
+
+Work duration(const MachineConfig& config, const Box& box, const PoolBack& operation) {
+    const Sources sources = sources_of(operation, box);
     const std::int64_t covering = covering_windows(operation);
     BankPorts ports(config);
     const auto move = [&](const auto& view) {
-        const Extent read = extent_of(view, windows);
-        const bool reads = windows.size() > 0;
+        const Extent read = extent_of(view, sources.windows);
+        const bool reads = sources.windows.size() > 0;
         ports.move(view.space, reads ? read.first : view.address, reads ? read.bytes : 1,
                    covering * port_bytes(view, box));
     };
-    move(source);
-    if (index.exists()) move(index);
+    move(sources.errors);
+    if (sources.index.exists()) move(sources.index);
     ports.move(operation.destination, box);
     constexpr int quotient = 40;
-    const Work work{std::max(covering * beats(config, operation.source, box), ports.cycles()),
-                    config.vector_depth_cycles + (operation.average ? quotient + 2 : 0), -1};
+    return {std::max(covering * beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles + (operation.average ? quotient + 2 : 0), -1};
+}
 
+void pool_back(const Machinery& machinery, const Issue& issue, const PoolBack& operation) {
+    const Box& box = issue.command.box;
+    const auto [windows, source, index] = sources_of(operation, box);
     Buffer& parameters = machinery.memories.parameters;
     Codes errors = read_tile(machinery, source, windows);
     std::vector<std::uint8_t> winners;
@@ -129,17 +140,15 @@ Work pool_back(const Machinery& machinery, const Issue& issue, const PoolBack& o
             errors, std::int64_t{operation.kernel_h} * operation.kernel_w, operation.quantizer);
         Unit unit = unit_of(parameters, operation.scale);
         unit.frac += more_bits;
-        show_windows(machinery, issue.first_element(work), operation, windows, unit, errors,
-                     clipped);
+        show_windows(machinery, issue.first_element(), operation, windows, unit, errors, clipped);
     } else {
         winners = read_plane(machinery.memories, index, windows);
     }
     Codes sums = machinery.pool.take(box.size());
     scatter(operation, box, windows, errors, winners, sums);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.destination, sums);
+    show_lanes(machinery, issue, LaneWaves::out, operation.destination, sums);
     gather_largest(parameters, operation.largest_address, sums);
     write_tile(machinery, operation.destination, box, sums);
-    return work;
 }
 
 }  // namespace wagesim::rtl

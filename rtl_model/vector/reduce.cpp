@@ -62,14 +62,17 @@ void add_error_sums(Buffer& parameters, std::int64_t address, std::int64_t chann
     write_codes(parameters, address, after, 8, true);
 }
 
-Work reduce(const Machinery& machinery, const Issue& issue, const Reduce& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+Work duration(const MachineConfig& config, const Box& box, const Reduce& operation) {
+    BankPorts ports(config);
     ports.move(operation.source, box);
     ports.move(operation.flags, box);
     if (operation.with_xhat) ports.move(operation.xhat, box);
-    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
+    return {std::max(beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
+
+void reduce(const Machinery& machinery, const Issue& issue, const Reduce& operation) {
+    const Box& box = issue.command.box;
     if (width_of(operation.source) > 16 || (operation.with_xhat && width_of(operation.xhat) > 32))
         throw MachineError("REDUCE: sums codes of at most 2 bytes, or their products with 4");
 
@@ -82,15 +85,14 @@ Work reduce(const Machinery& machinery, const Issue& issue, const Reduce& operat
                 code[i] = arith::flag_operand(code[i], flags[i] != 0, code_bits);
         });
     }
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, errors);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, errors);
     std::optional<Codes> xhat;
     if (operation.with_xhat) {
         xhat.emplace(read_tile(machinery, operation.xhat, box));
-        show_lanes(machinery, issue, work, LaneWaves::in_2, operation.xhat, *xhat);
+        show_lanes(machinery, issue, LaneWaves::in_2, operation.xhat, *xhat);
     }
     add_error_sums(machinery.memories.parameters, operation.sums_address, box.c, errors,
                    xhat ? &*xhat : nullptr);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -26,16 +26,19 @@ std::int64_t clip_to_one(Codes& codes, const Format& format) {
 
 }  // namespace
 
-Work shift_quantize(const Machinery& machinery, const Issue& issue,
-                    const ShiftQuantize& operation) {
-    const Box& box = issue.command.box;
-    BankPorts ports(machinery.config);
+Work duration(const MachineConfig& config, const Box& box, const ShiftQuantize& operation) {
+    BankPorts ports(config);
     ports.move(operation.source, box);
     ports.move(operation.mask, box);
     ports.move(operation.destination, box);
-    const Work work{std::max(beats(machinery.config, operation.source, box), ports.cycles()),
-                    machinery.config.vector_depth_cycles, -1};
-    const Moment moment = issue.first_element(work);
+    return {std::max(beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles, -1};
+}
+
+void shift_quantize(const Machinery& machinery, const Issue& issue,
+                    const ShiftQuantize& operation) {
+    const Box& box = issue.command.box;
+    const Moment moment = issue.first_element();
 
     Buffer& parameters = machinery.memories.parameters;
     const Unit unit = unit_of(parameters, operation.scale);
@@ -43,7 +46,7 @@ Work shift_quantize(const Machinery& machinery, const Issue& issue,
     const Format format = with_exponent(operation.quantizer.format, s);
 
     Codes codes = read_tile(machinery, operation.source, box);
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, codes);
     // x / 2^s has log2 of its unit less by s.
     Counts counts = quantize_codes(codes.data(), codes.size(), s - unit.log2(), operation.quantizer,
                                    width_of(operation.source, codes));
@@ -58,9 +61,8 @@ Work shift_quantize(const Machinery& machinery, const Issue& issue,
         show(machinery, moment, operation.masked_qp, box, format, codes.data(), Counts{});
     }
     gather_largest(parameters, operation.largest_address, codes);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, codes);
     write_tile(machinery, operation.destination, box, codes);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -70,19 +70,22 @@ void softmax_of(const std::int64_t* z, std::int64_t classes, int z_frac, const Q
 
 }  // namespace
 
-Work softmax(const Machinery& machinery, const Issue& issue, const Softmax& operation) {
-    const Box& box = issue.command.box;
+Work duration(const MachineConfig& config, const Box& box, const Softmax& operation) {
     const bool squares = operation.squares;
-    BankPorts ports(machinery.config);
+    BankPorts ports(config);
     ports.move(operation.source, box);
     ports.move(operation.destination, box);
     ports.move(Space::activations, operation.label_address, box.pixels(), box.pixels());
     const std::int64_t passes = squares ? 1 : 3;  // the largest, the sum, the quotients
     constexpr int quotient = 16;
-    const Work work{
-        std::max(passes * beats(machinery.config, operation.source, box), ports.cycles()),
-        machinery.config.vector_depth_cycles + (squares ? 0 : quotient + 2), -1};
-    const Moment moment = issue.first_element(work);
+    return {std::max(passes * beats(config, operation.source, box), ports.cycles()),
+            config.vector_depth_cycles + (squares ? 0 : quotient + 2), -1};
+}
+
+void softmax(const Machinery& machinery, const Issue& issue, const Softmax& operation) {
+    const Box& box = issue.command.box;
+    const bool squares = operation.squares;
+    const Moment moment = issue.first_element();
 
     const int z_frac = operation.source.frac;
     const int p_frac = squares ? z_frac : operation.p.format.frac;
@@ -94,7 +97,7 @@ Work softmax(const Machinery& machinery, const Issue& issue, const Softmax& oper
     const Codes z = read_source(machinery, operation.source, box, moment);
     const std::vector<std::int64_t> labels =
         read_codes(machinery.memories.activations, operation.label_address, box.pixels(), 1, false);
-    show_lanes(machinery, issue, work, LaneWaves::in, operation.source, z);
+    show_lanes(machinery, issue, LaneWaves::in, operation.source, z);
 
     Codes codes = machinery.pool.take(box.size());
     if (squares) {
@@ -117,9 +120,8 @@ Work softmax(const Machinery& machinery, const Issue& issue, const Softmax& oper
     show(machinery, moment, operation.e0_qp, box,
          with_exponent(operation.e0.format, operation.exponent), codes.data(), counts);
     gather_largest(machinery.memories.parameters, operation.largest_address, codes);
-    show_lanes(machinery, issue, work, LaneWaves::out, operation.source, codes);
+    show_lanes(machinery, issue, LaneWaves::out, operation.source, codes);
     write_tile(machinery, operation.destination, box, codes);
-    return work;
 }
 
 }  // namespace wagesim::rtl

@@ -6,32 +6,29 @@
 namespace wagesim::rtl {
 namespace {
 
-struct Dispatch {
+struct Execution {
     const Machinery& machinery;
     Issue issue;
 
-    Work operator()(const NormalizeCmd& o) const { return normalize(machinery, issue, o); }
-    Work operator()(const Act& o) const { return activate(machinery, issue, o); }
-    Work operator()(const Add& o) const { return add(machinery, issue, o); }
-    Work operator()(const Pool& o) const { return pool(machinery, issue, o); }
-    Work operator()(const Gather& o) const { return gather(machinery, issue, o); }
-    Work operator()(const Clear& o) const { return clear(machinery, issue, o); }
-    Work operator()(const BnStat& o) const { return batch_norm_statistics(machinery, issue, o); }
-    Work operator()(const BnCoef& o) const { return batch_norm_coefficients(machinery, issue, o); }
-    Work operator()(const Softmax& o) const { return softmax(machinery, issue, o); }
-    Work operator()(const Exponent& o) const { return exponent(machinery, issue, o); }
-    Work operator()(const ShiftQuantize& o) const { return shift_quantize(machinery, issue, o); }
-    Work operator()(const FlagQuantize& o) const { return flag_quantize(machinery, issue, o); }
-    Work operator()(const PoolBack& o) const { return pool_back(machinery, issue, o); }
-    Work operator()(const Reduce& o) const { return reduce(machinery, issue, o); }
-    Work operator()(const BnBack& o) const { return batch_norm_back(machinery, issue, o); }
-    Work operator()(const BnError& o) const { return batch_norm_error(machinery, issue, o); }
-    Work operator()(const Fork& o) const { return fork(machinery, issue, o); }
+    void operator()(const NormalizeCmd& o) const { normalize(machinery, issue, o); }
+    void operator()(const Act& o) const { activate(machinery, issue, o); }
+    void operator()(const Add& o) const { add(machinery, issue, o); }
+    void operator()(const Pool& o) const { pool(machinery, issue, o); }
+    void operator()(const Gather& o) const { gather(machinery, issue, o); }
+    void operator()(const Clear& o) const { clear(machinery, issue, o); }
+    void operator()(const BnStat& o) const { batch_norm_statistics(machinery, issue, o); }
+    void operator()(const BnCoef& o) const { batch_norm_coefficients(machinery, issue, o); }
+    void operator()(const Softmax& o) const { softmax(machinery, issue, o); }
+    void operator()(const Exponent& o) const { exponent(machinery, issue, o); }
+    void operator()(const ShiftQuantize& o) const { shift_quantize(machinery, issue, o); }
+    void operator()(const FlagQuantize& o) const { flag_quantize(machinery, issue, o); }
+    void operator()(const PoolBack& o) const { pool_back(machinery, issue, o); }
+    void operator()(const Reduce& o) const { reduce(machinery, issue, o); }
+    void operator()(const BnBack& o) const { batch_norm_back(machinery, issue, o); }
+    void operator()(const BnError& o) const { batch_norm_error(machinery, issue, o); }
+    void operator()(const Fork& o) const { fork(machinery, issue, o); }
     template <class Other>
-    Work operator()(const Other&) const {
-        throw MachineError("vector unit: command " + std::to_string(issue.index) +
-                           " is another unit's");
-    }
+    void operator()(const Other&) const {}  // it has no duration
 };
 
 }  // namespace
@@ -43,8 +40,17 @@ VectorUnit::VectorUnit(const MachineConfig& config, Memories& memories, Watch& w
     if (lanes_->is_shown()) machinery_.lanes = &*lanes_;
 }
 
-Work VectorUnit::execute(const Command& command, std::int64_t index, std::int64_t start) {
-    return std::visit(Dispatch{machinery_, Issue{command, index, start}}, command.operands);
+Work VectorUnit::duration(const Command& command) const {
+    return std::visit(
+        [&](const auto& operands) {
+            return rtl::duration(machinery_.config, command.box, operands);
+        },
+        command.operands);
+}
+
+void VectorUnit::execute(const Command& command, std::int64_t index, std::int64_t start,
+                         const Work& work) {
+    std::visit(Execution{machinery_, Issue{command, index, start, work}}, command.operands);
 }
 
 }  // namespace wagesim::rtl

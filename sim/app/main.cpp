@@ -120,9 +120,9 @@ int command_line(int argc, char** argv) {
         ->allow_extra_args(false);
     run->add_option("--out", options.out, "run directory to write");
     run->add_option("--seed", options.seed, "of the start weights")->capture_default_str();
-    run->add_option("--threads", options.threads, "of the golden model's matrix products")
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
+    run->add_option("--threads", options.threads,
+                    "at most; 1: everything in turn; default: the cores. The results are the same")
+        ->check(CLI::Range(1, 1024));
     run->add_flag("--json", options.json, "print one JSON object");
     run->add_flag("--quiet", options.quiet, "print nothing but findings");
 
@@ -178,9 +178,10 @@ int command_line(int argc, char** argv) {
         ->capture_default_str();
     train->add_option("--stall-seed", training.stall_seed, "random back-pressure; 0: none")
         ->capture_default_str();
-    train->add_option("--threads", training.threads, "of the golden model's matrix products")
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
+    train
+        ->add_option("--threads", training.threads,
+                     "at most; 1: everything in turn; default: the cores. The results are the same")
+        ->check(CLI::Range(1, 1024));
     train->add_flag("--json", training.json, "print one JSON object");
     train->add_flag("--quiet", training.quiet, "print nothing but findings");
 

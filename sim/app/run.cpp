@@ -118,6 +118,7 @@ public:
         if (options.fidelity == "register")
             machine_options.fidelity = rtl::Fidelity::register_accurate;
         machine_options.quantum = options.quantum;
+        machine_options.threads = options.threads;
         machine_options.stall_seed = options.stall_seed;
         machine_options.injection = injection_;
         machine_options.wave = wave_ ? &*wave_ : nullptr;
@@ -137,7 +138,7 @@ public:
 
     int execute() {
         const auto begin = std::chrono::steady_clock::now();
-        openblas_set_num_threads(options_.threads);
+        openblas_set_num_threads(threads_of_products(options_.threads));
         std::optional<golden::Model> golden;
         if (precision() && session_) {
             golden::Options golden_options;
@@ -255,6 +256,7 @@ private:
         Batches batches(data_, *fit_, batch_, options_.seed);
         Trainer::Options how;
         how.golden = precision();
+        how.threads = options_.threads;
         how.steps = options_.steps;
         how.registers = [&](std::int64_t step) {
             return StepRegisters{options_.seed, static_cast<std::uint32_t>(step), schedule.lr(step),

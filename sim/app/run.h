@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "threads.h"
+
 namespace wagesim::app {
 
 /// The command line's options, checked one by one but not yet against files.
@@ -27,7 +29,7 @@ struct RunOptions {
     int dr = 128;
     std::int64_t wave_from = 0, wave_to = std::numeric_limits<std::int64_t>::max();
     std::uint32_t seed = 1, stall_seed = 0;
-    int threads = 1, quantum = 64;
+    int threads = cores(), quantum = 64;
     bool json = false, quiet = false;
 };
 

@@ -104,9 +104,10 @@ public:
                           static_cast<double>(steps_) / static_cast<double>(per_epoch_));
         rtl::MachineOptions machine;
         machine.stall_seed = options.stall_seed;
+        machine.threads = options.threads;
         session_.emplace(network_, datapath_, options.batch, machine);
         open_directory();
-        openblas_set_num_threads(options.threads);
+        openblas_set_num_threads(threads_of_products(options.threads));
     }
 
     int execute() {
@@ -125,6 +126,7 @@ public:
         Trainer::Options how;
         if (options_.golden == "none") how.golden.reset();
         if (options_.golden == "float32") how.golden = golden::Precision::float32;
+        how.threads = options_.threads;
         how.check_every = options_.check_every;
         how.steps = steps_;
         how.registers = [this](std::int64_t step) { return registers(step); };

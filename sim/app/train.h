@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "threads.h"
+
 namespace wagesim::app {
 
 /// The command line's options, checked one by one but not yet against files.
@@ -22,7 +24,7 @@ struct TrainOptions {
     std::int64_t check_every = 1, checkpoint_every = 100;
     std::int64_t test_count = 10000;
     std::uint32_t seed = 1, stall_seed = 0;
-    int threads = 1;
+    int threads = cores();
     bool resume = false, json = false, quiet = false;
 };
 

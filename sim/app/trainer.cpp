@@ -29,12 +29,8 @@ Trainer::Trainer(const Network& network, const Datapath& datapath, TrainingSessi
     if (options_.golden) golden_.emplace(network, datapath, *options_.golden);
 }
 
-Trainer::~Trainer() {
-    if (result_.valid()) result_.wait();
-}
-
 void Trainer::start(const Parameters& state, std::int64_t step) {
-    if (result_.valid()) result_.wait();
+    result_ = {};  // waits for its thread
     step_ = step;
     golden::Points prepared;
     if (golden_) {
@@ -97,9 +93,9 @@ void Trainer::look_ahead() {
     if (step_ >= options_.steps) return;
     batch_ = batches_.at(step_);
     if (works_ahead())
-        result_ = std::async(std::launch::async, [this, batch = batch_, step = step_] {
-            return golden_step(batch, step);
-        });
+        result_ =
+            std::async(options_.threads > 1 ? std::launch::async : std::launch::deferred,
+                       [this, batch = batch_, step = step_] { return golden_step(batch, step); });
 }
 
 golden::StepResult Trainer::golden_step(const Batch& batch, std::int64_t step) {

@@ -23,6 +23,7 @@ class Trainer {
 public:
     struct Options {
         std::optional<golden::Precision> golden = golden::Precision::float64;
+        int threads = 2;  ///< 1: the golden model's step in turn with the machine's
         std::int64_t check_every = 1;
         std::int64_t steps = 1;  ///< of the run
         std::function<StepRegisters(std::int64_t step)> registers;
@@ -30,7 +31,6 @@ public:
     /// `probe`: between the machine and `judge`; null: the judge alone.
     Trainer(const Network& network, const Datapath& datapath, TrainingSession& session,
             Batches& batches, check::Judge& judge, report::Recorder* recorder, Options options);
-    ~Trainer();
 
     /// The state before `step`: written to the machine, and its parameters quantised.
     void start(const Parameters& state, std::int64_t step);

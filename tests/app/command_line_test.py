@@ -742,9 +742,12 @@ class Repeatable(Case):
             self.assertEqual((first / file).read_bytes(), (second / file).read_bytes(), file)
 
     def test_threads_change_nothing(self):
-        one = self.run_to("one")[1]
-        two = self.run_to("two", "--threads", 2)[1]
-        self.assertEqual([t.get("crc32") for t in one["tensors"]], [t.get("crc32") for t in two["tensors"]])
+        one_directory, one = self.run_to("one", "--threads", 1)
+        for threads in (2, 3):
+            directory, more = self.run_to(str(threads), "--threads", threads)
+            self.assertEqual([t.get("crc32") for t in one["tensors"]], [t.get("crc32") for t in more["tensors"]])
+            for file in ("tensors.npz", "stats.csv", "commands.csv", "timeline.json"):
+                self.assertEqual((one_directory / file).read_bytes(), (directory / file).read_bytes(), file)
 
     def test_batch_statistics_leave_running_ones_that_inference_takes(self):
         calibrated, manifest = self.run_to("calibrated", "--bn", "batch", "--batch", 1)

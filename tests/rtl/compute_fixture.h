@@ -141,6 +141,14 @@ inline Box box_of(std::int32_t n, std::int32_t h, std::int32_t w, std::int32_t c
     return box;
 }
 
+/// As a unit's shell does it.
+inline Work execute(Executor& executor, const Command& command, std::int64_t index,
+                    std::int64_t start) {
+    const Work work = executor.duration(command);
+    executor.execute(command, index, start, work);
+    return work;
+}
+
 class ComputeTest : public ::testing::Test {
 protected:
     static constexpr std::int32_t layer = 5;
@@ -171,17 +179,18 @@ protected:
     }
     template <class Operands>
     Work vector(const Box& box, const Operands& operands) {
-        return VectorUnit(config, *memories, watch)
-            .execute(command_of(box, operands), index, start);
+        VectorUnit unit(config, *memories, watch);
+        return execute(unit, command_of(box, operands), index, start);
     }
     template <class Operands>
     Work drain(const Box& box, const Operands& operands) {
-        return DrainUnit(config, *memories, watch).execute(command_of(box, operands), index, start);
+        DrainUnit unit(config, *memories, watch);
+        return execute(unit, command_of(box, operands), index, start);
     }
     template <class Operands>
     Work update(const Operands& operands) {
-        return UpdateUnit(config, *memories, watch)
-            .execute(command_of(Box{}, operands), index, start);
+        UpdateUnit unit(config, *memories, watch);
+        return execute(unit, command_of(Box{}, operands), index, start);
     }
 
     static void put(Buffer& buffer, std::int64_t address, int bytes, std::int64_t code) {

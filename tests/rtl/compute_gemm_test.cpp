@@ -73,7 +73,7 @@ TEST_F(GemmTest, TakesTheCyclesOfTheTable) {
         wload.weights.column_stride = wload.rows = row.k;
         wload.columns = 1;
         put_bytes(memories->weights, row.k);
-        const Work loading = loader->execute(command_of(Box{}, wload), index, 0);
+        const Work loading = execute(*loader, command_of(Box{}, wload), index, 0);
         EXPECT_EQ(loading.busy, row.rows);
         EXPECT_EQ(loading.latency, 0);
         Gemm gemm;
@@ -84,7 +84,7 @@ TEST_F(GemmTest, TakesTheCyclesOfTheTable) {
         gemm.image_w = 6;
         gemm.columns = 1;
         put_bytes(memories->activations, 6 * row.k * row.bytes);
-        const Work work = array->execute(command_of(box_of(1, 1, 6, 1), gemm), index, row.rows);
+        const Work work = execute(*array, command_of(box_of(1, 1, 6, 1), gemm), index, row.rows);
         EXPECT_EQ(work.busy, row.busy);
         EXPECT_EQ(work.latency, row.latency);
         EXPECT_EQ(work.swap, row.latency);
@@ -103,9 +103,9 @@ TEST_F(GemmTest, RefusesAnOperandThatNobodyWrote) {
     gemm.image_w = 3;
     put(memories->activations, 100, 1, 1);
     put(memories->activations, 102, 1, 1);
-    loader->execute(command_of(Box{}, wload), index, 0);
+    execute(*loader, command_of(Box{}, wload), index, 0);
     const std::string what =
-        machine_error([&] { array->execute(command_of(box_of(1, 1, 3, 1), gemm), index, 16); });
+        machine_error([&] { execute(*array, command_of(box_of(1, 1, 3, 1), gemm), index, 16); });
     EXPECT_NE(what.find("activations"), std::string::npos) << what;
     EXPECT_NE(what.find("101"), std::string::npos) << what;
 }
@@ -116,7 +116,7 @@ TEST_F(GemmTest, RefusesAWeightThatNobodyWrote) {
     wload.columns = 1;
     put_bytes(memories->weights, 2);
     const std::string what =
-        machine_error([&] { loader->execute(command_of(Box{}, wload), index, 0); });
+        machine_error([&] { execute(*loader, command_of(Box{}, wload), index, 0); });
     EXPECT_NE(what.find("weights"), std::string::npos) << what;
 }
 
@@ -124,7 +124,7 @@ TEST_F(GemmTest, RefusesAnOperandOutsideItsTileThoughItsByteWasWritten) {
     WeightLoad wload;
     wload.rows = wload.columns = 1;
     put_bytes(memories->weights, 1);
-    loader->execute(command_of(Box{}, wload), index, 0);
+    execute(*loader, command_of(Box{}, wload), index, 0);
     Gemm gemm;
     gemm.address = 10;
     gemm.channels = gemm.k = gemm.columns = 1;
@@ -134,7 +134,7 @@ TEST_F(GemmTest, RefusesAnOperandOutsideItsTileThoughItsByteWasWritten) {
     gemm.h0 = 1;
     put_bytes(memories->activations, 40);
     const std::string what =
-        machine_error([&] { array->execute(command_of(box_of(1, 1, 1, 1), gemm), index, 16); });
+        machine_error([&] { execute(*array, command_of(box_of(1, 1, 1, 1), gemm), index, 16); });
     EXPECT_NE(what.find("tile"), std::string::npos) << what;
 }
 
@@ -150,18 +150,18 @@ TEST_F(GemmTest, EveryWeightTileServesOneGemm) {
     const Command load_command = command_of(Box{}, wload);
     const Command gemm_command = command_of(Box{}, gemm);
     // None loaded yet; loaded, but not completely; then at the first cycle it may start.
-    EXPECT_NE(machine_error([&] { array->execute(gemm_command, index, 0); }), "");
-    loader->execute(load_command, index, 0);
-    EXPECT_NE(machine_error([&] { array->execute(gemm_command, index, 15); }), "");
-    EXPECT_NE(machine_error([&] { loader->execute(load_command, index, 16); }), "");
-    array->execute(gemm_command, index, 16);
+    EXPECT_NE(machine_error([&] { execute(*array, gemm_command, index, 0); }), "");
+    execute(*loader, load_command, index, 0);
+    EXPECT_NE(machine_error([&] { execute(*array, gemm_command, index, 15); }), "");
+    EXPECT_NE(machine_error([&] { execute(*loader, load_command, index, 16); }), "");
+    execute(*array, gemm_command, index, 16);
     // The wavefront of that GEMM moves the last weight on in cycle 16 + 31.
-    EXPECT_NE(machine_error([&] { array->execute(gemm_command, index, 100); }), "");
-    EXPECT_NE(machine_error([&] { loader->execute(load_command, index, 46); }), "");
-    loader->execute(load_command, index, 47);
+    EXPECT_NE(machine_error([&] { execute(*array, gemm_command, index, 100); }), "");
+    EXPECT_NE(machine_error([&] { execute(*loader, load_command, index, 46); }), "");
+    execute(*loader, load_command, index, 47);
     // A tile of another size.
     gemm.k = 1;
-    EXPECT_NE(machine_error([&] { array->execute(command_of(Box{}, gemm), index, 100); }), "");
+    EXPECT_NE(machine_error([&] { execute(*array, command_of(Box{}, gemm), index, 100); }), "");
 }
 
 TEST_F(GemmTest, ATileOverwrittenInTheBufferStaysInTheRegisters) {
@@ -172,9 +172,9 @@ TEST_F(GemmTest, ATileOverwrittenInTheBufferStaysInTheRegisters) {
     Gemm gemm;
     gemm.channels = gemm.k = gemm.columns = 1;
     gemm.image_h = gemm.image_w = 1;
-    loader->execute(command_of(Box{}, wload), index, 0);
+    execute(*loader, command_of(Box{}, wload), index, 0);
     put(memories->weights, 0, 1, 100);
-    array->execute(command_of(Box{}, gemm), index, 16);
+    execute(*array, command_of(Box{}, gemm), index, 16);
     EXPECT_EQ(memories->accumulators.value(0, 0), 15);
 }
 

@@ -215,7 +215,7 @@ TEST_F(OsGemmTest, TakesTheCyclesOfTheTable) {
         put_bytes(memories->weights, row.k);
         put_bytes(memories->activations, row.pixels * row.k * row.bytes);
         const Work work =
-            array->execute(command_of(box_of(1, 1, row.pixels, 1), gemm), index, start);
+            execute(*array, command_of(box_of(1, 1, row.pixels, 1), gemm), index, start);
         EXPECT_EQ(work.busy, row.busy) << row.rows << " x " << row.columns << ", " << row.pixels;
         EXPECT_EQ(work.latency, 0);
         EXPECT_EQ(work.swap, -1);
@@ -229,7 +229,7 @@ TEST_F(OsGemmTest, TakesWeightsFromTheBufferWheneverItStarts) {
     gemm.image_h = gemm.image_w = 1;
     for (const std::int64_t weight : {3, 100}) {
         put(memories->weights, 0, 1, weight);
-        array->execute(command_of(Box{}, gemm), index, start);
+        execute(*array, command_of(Box{}, gemm), index, start);
         EXPECT_EQ(memories->accumulators.value(0, 0), 5 * weight);
     }
 }
@@ -241,7 +241,7 @@ TEST_F(OsGemmTest, RefusesAWeightThatNobodyWroteAndColumnsThatTheArrayDoesNotHav
     gemm.channels = gemm.k = 3;
     gemm.image_h = gemm.image_w = gemm.columns = 1;
     const auto refusal = [&] {
-        return machine_error([&] { array->execute(command_of(Box{}, gemm), index, start); });
+        return machine_error([&] { execute(*array, command_of(Box{}, gemm), index, start); });
     };
     EXPECT_NE(refusal().find("weights: read of byte 2"), std::string::npos) << refusal();
     gemm.k = 2;

@@ -543,7 +543,7 @@ TEST_F(TrainingTest, AGradientRoundsUpWhereItsFractionExceedsTheDraw) {
             EXPECT_EQ(op, 80U);
             return draws.at(static_cast<std::size_t>(i - 30));
         });
-        unit.execute(command_of(Box{}, update), index, start);
+        execute(unit, command_of(Box{}, update), index, start);
         EXPECT_EQ(probe.at(Qp::G).codes, g);
         EXPECT_EQ(tap_of(Qp::G).saturations, 2);
         EXPECT_EQ(tap_of(Qp::G).underflows, 1);

@@ -173,7 +173,8 @@ TEST(TransferTest, WalksThreeLoopsTheLastInnermost) {
     transfer.counts = {2, 2, 2};
     transfer.dram_strides = {100, 10, 1};
     transfer.buffer_strides = {4, 2, 1};
-    const auto runs = runs_of(transfer);
+    std::vector<rtl::Run> runs;
+    for_each_run(transfer, [&](const rtl::Run& run) { runs.push_back(run); });
     ASSERT_EQ(runs.size(), 8U);
     const std::vector<std::int64_t> dram{1000, 1001, 1010, 1011, 1100, 1101, 1110, 1111};
     for (std::size_t i = 0; i < 8; ++i) {

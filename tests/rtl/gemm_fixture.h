@@ -108,12 +108,12 @@ protected:
             gemm.weights.column_stride = weight_stride(conv);
         } else {
             const WeightLoad wload{{address, 1, weight_stride(conv)}, gemm.k, gemm.columns};
-            const Work work = loader->execute(command_of(Box{}, wload), index, cycle);
+            const Work work = execute(*loader, command_of(Box{}, wload), index, cycle);
             EXPECT_EQ(work.busy, config.array_rows);
             cycle += work.busy + work.latency;
         }
         const Command command = command_of(conv.box, gemm);
-        const Work work = array->execute(command, index, cycle);
+        const Work work = execute(*array, command, index, cycle);
         cycle += work.busy + work.latency;
         const PeSlots slots = slots_of(command, config);
         macs += slots.macs;

@@ -21,9 +21,11 @@ class FakeUnit : public Executor {
 public:
     using Action = std::function<void(Memories&, const Command&, std::int64_t index)>;
     FakeUnit(Memories& memories, const Action& action) : memories_(memories), action_(action) {}
-    Work execute(const Command& command, std::int64_t index, std::int64_t) override {
-        if (action_) action_(memories_, command, index);
+    Work duration(const Command& command) const override {
         return {command.layer, command.tile, 31};
+    }
+    void execute(const Command& command, std::int64_t index, std::int64_t, const Work&) override {
+        if (action_) action_(memories_, command, index);
     }
 
 private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,7 @@ public:
 
     std::size_t size() const override { return firsts_.back(); }
     const Command& at(std::size_t index) override {
+        const std::lock_guard lock(mutex_);
         if (index < first_ || index - first_ >= commands_.size()) turn_to(index);
         return commands_[index - first_];
     }
@@ -25,6 +27,7 @@ public:
 private:
     void turn_to(std::size_t index);
 
+    std::mutex mutex_;  // a run's probe may ask on another thread than its scheduler
     const std::vector<LowerPass> passes_;
     std::vector<std::size_t> firsts_;  // of each pass's commands; at last, of none
     Emitter emitter_;
