@@ -81,7 +81,7 @@ public:
     void write_dram(std::int64_t address, const std::uint8_t* data, std::int64_t bytes);
     void read_dram(std::int64_t address, std::uint8_t* data, std::int64_t bytes) const;
 
-    /// Of one run. Bytes as counted by accesses_of (control/access.h), by Space.
+    /// Of one run. Bytes as Access counts them (control/access.h), by Space.
     struct Totals {
         std::int64_t cycles = 0;
         std::int64_t macs = 0;

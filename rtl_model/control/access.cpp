@@ -37,15 +37,12 @@ Span touched(std::int64_t first, std::int64_t count, std::int64_t kernel, std::i
 
 class Collector {
 public:
-    Collector(const Command& command, const MachineConfig& config)
+    Collector(const Command& command, const MachineConfig& config, std::vector<Access>& accesses)
         : box_(command.box),
           config_(config),
           columns_(config.array_columns),
-          is_store_(command.unit == Unit::dma_write) {
-        accesses_.reserve(8);  // of nearly every command
-    }
-
-    std::vector<Access> take() { return std::move(accesses_); }
+          is_store_(command.unit == Unit::dma_write),
+          accesses_(accesses) {}
 
     void operator()(const Fence&) {}
     void operator()(const Transfer& t) {
@@ -326,15 +323,15 @@ private:
     const MachineConfig& config_;
     const std::int64_t columns_;
     const bool is_store_;
-    std::vector<Access> accesses_;
+    std::vector<Access>& accesses_;
 };
 
 }  // namespace
 
-std::vector<Access> accesses_of(const Command& command, const MachineConfig& config) {
-    Collector collector(command, config);
-    std::visit(collector, command.operands);
-    return collector.take();
+void find_accesses(const Command& command, const MachineConfig& config,
+                   std::vector<Access>& accesses) {
+    accesses.clear();
+    std::visit(Collector(command, config, accesses), command.operands);
 }
 
 PeSlots slots_of(const Command& command, const MachineConfig& config) {

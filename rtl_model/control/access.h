@@ -20,7 +20,9 @@ struct Access {
     std::int64_t bytes = 0;
 };
 
-std::vector<Access> accesses_of(const Command& command, const MachineConfig& config);
+/// In place of what `accesses` holds.
+void find_accesses(const Command& command, const MachineConfig& config,
+                   std::vector<Access>& accesses);
 
 /// PE slots of what a GEMM streams, R x C a pixel (os: a step of a fold): those with a MAC, and the
 /// rest.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <vector>
 
@@ -25,15 +26,16 @@ public:
     void extend(Unit unit, std::int64_t now, std::int64_t until);
 
 private:
+    static constexpr std::size_t most_banks = 64;
+
     struct Holder {
         Issued issued;  // its command exists until `until`
         std::int64_t until = 0;
-        std::vector<bool> banks;
+        std::bitset<most_banks> banks;
     };
     void require_alone(std::size_t unit, std::int64_t now) const;
 
-    std::int64_t bank_bytes_;
-    std::size_t bank_count_;
+    std::int64_t bank_bytes_, bank_count_;
     std::array<Holder, unit_count> holders_;
 };
 

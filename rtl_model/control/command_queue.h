@@ -17,15 +17,15 @@ public:
 
     bool has_room() const override { return entries_.size() < depth_; }
     void push(const Issued& issued) override {
+        if (entries_.empty()) pushed_.notify(sc_core::SC_ZERO_TIME);
         entries_.push_back(issued);
-        pushed_.notify(sc_core::SC_ZERO_TIME);
     }
     const sc_core::sc_event& room_made() const override { return room_made_; }
 
     const Issued* head() const override { return entries_.empty() ? nullptr : &entries_.front(); }
     void pop() override {
+        if (!has_room()) room_made_.notify(sc_core::SC_ZERO_TIME);
         entries_.pop_front();
-        room_made_.notify(sc_core::SC_ZERO_TIME);
     }
     const sc_core::sc_event& pushed() const override { return pushed_; }
 

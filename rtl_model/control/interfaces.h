@@ -15,7 +15,7 @@ namespace wagesim::rtl {
 struct Issued {
     const Command* command = nullptr;
     std::int64_t index = 0;  ///< in the program
-    std::int64_t cycle = 0;  ///< of issue
+    std::int64_t cycle = 0;  ///< of issue; may be to come: nobody may see it before
 };
 
 /// As messages name it.
@@ -28,25 +28,25 @@ class CommandSink : public virtual sc_core::sc_interface {
 public:
     virtual bool has_room() const = 0;
     virtual void push(const Issued& issued) = 0;
-    virtual const sc_core::sc_event& room_made() const = 0;
+    virtual const sc_core::sc_event& room_made() const = 0;  ///< after it was full
 };
 
 /// A command queue as its unit sees it.
 class CommandSource : public virtual sc_core::sc_interface {
 public:
-    virtual const Issued* head() const = 0;  ///< null: empty
-    virtual void pop() = 0;                  ///< the head starts: its entry is free
-    virtual const sc_core::sc_event& pushed() const = 0;
+    virtual const Issued* head() const = 0;               ///< null: empty
+    virtual void pop() = 0;                               ///< the head starts: its entry is free
+    virtual const sc_core::sc_event& pushed() const = 0;  ///< after it was empty
 };
 
 class TokenPort : public virtual sc_core::sc_interface {
 public:
     /// The first of `waits` that is not there; null: all can be taken.
-    virtual const TokenInfo* lacking(const std::vector<Token>& waits) const = 0;
-    virtual void take(const std::vector<Token>& waits) = 0;
-    virtual void give(const std::vector<Token>& gives) = 0;
-    /// A token that `unit` waits for was given.
-    virtual const sc_core::sc_event& given(Unit unit) const = 0;
+    virtual const TokenInfo* lacking(const Tokens& waits) const = 0;
+    virtual void take(const Tokens& waits) = 0;
+    virtual void give(const Tokens& gives) = 0;
+    /// For a unit that lacks one: the next of its tokens is given.
+    virtual const sc_core::sc_event& next_given(Unit unit) = 0;
 };
 
 /// Units report to the scheduler.

@@ -41,7 +41,7 @@ void TokenFile::become(std::vector<int>& owners, Token token, const Command& com
     owner = unit;
 }
 
-const TokenInfo* TokenFile::lacking(const std::vector<Token>& waits) const {
+const TokenInfo* TokenFile::lacking(const Tokens& waits) const {
     for (std::size_t i = 0; i < waits.size(); ++i) {
         // A token may stand in the list more than once.
         const auto end = waits.begin() + static_cast<std::ptrdiff_t>(i) + 1;
@@ -51,15 +51,17 @@ const TokenInfo* TokenFile::lacking(const std::vector<Token>& waits) const {
     return nullptr;
 }
 
-void TokenFile::take(const std::vector<Token>& waits) {
+void TokenFile::take(const Tokens& waits) {
     for (const Token token : waits) --counts_[token];
 }
 
-void TokenFile::give(const std::vector<Token>& gives) {
+void TokenFile::give(const Tokens& gives) {
     for (const Token token : gives) {
         ++counts_[token];
-        if (waiters_[token] != nobody)
-            given_[static_cast<std::size_t>(waiters_[token])].notify(sc_core::SC_ZERO_TIME);
+        if (waiters_[token] == nobody) continue;
+        const auto unit = static_cast<std::size_t>(waiters_[token]);
+        if (awaited_[unit]) given_[unit].notify(sc_core::SC_ZERO_TIME);
+        awaited_[unit] = false;
     }
 }
 

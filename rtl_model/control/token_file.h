@@ -21,10 +21,11 @@ public:
     /// a token has a second waiting or giving unit, or a FENCE has one.
     void admit(const Command& command, std::size_t index);
 
-    const TokenInfo* lacking(const std::vector<Token>& waits) const override;
-    void take(const std::vector<Token>& waits) override;
-    void give(const std::vector<Token>& gives) override;
-    const sc_core::sc_event& given(Unit unit) const override {
+    const TokenInfo* lacking(const Tokens& waits) const override;
+    void take(const Tokens& waits) override;
+    void give(const Tokens& gives) override;
+    const sc_core::sc_event& next_given(Unit unit) override {
+        awaited_[static_cast<std::size_t>(unit)] = true;
         return given_[static_cast<std::size_t>(unit)];
     }
 
@@ -38,6 +39,7 @@ private:
     std::vector<std::int64_t> counts_;
     std::vector<int> waiters_, givers_;  // each token's unit, once a command names it
     std::array<sc_core::sc_event, unit_count> given_;
+    std::array<bool, unit_count> awaited_{};  // whose event somebody waits for
 };
 
 }  // namespace wagesim::rtl

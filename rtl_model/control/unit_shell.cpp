@@ -2,7 +2,7 @@
 #include "control/unit_shell.h"
 
 #include <algorithm>
-#include <utility>
+#include <iterator>
 
 #include "control/clock.h"
 
@@ -51,12 +51,16 @@ bool UnitShell::advance() {
                 next_trigger(commands->pushed());
                 return false;
             }
+            if (const std::int64_t issue = commands->head()->cycle; issue > now()) {
+                next_trigger(cycles(issue - now()));
+                return false;
+            }
             fetched();
             step_ = Step::tokens;
             return true;
         case Step::tokens:
             if (!has_tokens()) {
-                next_trigger(tokens->given(unit_));
+                next_trigger(tokens->next_given(unit_));
                 return false;
             }
             step_ = Step::start;
@@ -108,7 +112,7 @@ void UnitShell::start() {
     tokens->take(command.waits);
     commands->pop();
     retired_.started = now();
-    accesses_ = accesses_of(command, services_.config);
+    find_accesses(command, services_.config, accesses_);
     count(command);
     if (services_.waves != nullptr) {
         services_.waves->stalled(unit_, now(), "none");
@@ -144,29 +148,35 @@ void UnitShell::stall(StallCause cause) {
 void UnitShell::complete_at(std::int64_t free, std::int64_t latency) {
     retired_.busy = free - retired_.started;
     retired_.finished = free + latency;
-    push({retired_.finished, gifts_made_++, &current_.command->gives, true, retired_});
+    Gift& gift = gift_at(retired_.finished);
+    gift.tokens = &current_.command->gives;
+    gift.retires = true;
+    gift.retired = retired_;
 }
 
-void UnitShell::give_at(std::int64_t cycle, const std::vector<Token>& tokens_given) {
-    push({cycle, gifts_made_++, &tokens_given, false, {}});
+void UnitShell::give_at(std::int64_t cycle, const Tokens& tokens_given) {
+    gift_at(cycle).tokens = &tokens_given;
 }
 
-void UnitShell::push(Gift gift) {
-    gifts_.push(std::move(gift));
-    const std::int64_t ahead = gifts_.top().cycle - now();
-    due_.notify(cycles(std::max<std::int64_t>(0, ahead)));
+UnitShell::Gift& UnitShell::gift_at(std::int64_t cycle) {
+    auto place = gifts_.end();
+    while (place != gifts_.begin() && std::prev(place)->cycle > cycle) --place;
+    if (place == gifts_.begin()) due_.notify(cycles(std::max<std::int64_t>(0, cycle - now())));
+    place = gifts_.emplace(place);
+    place->cycle = cycle;
+    return *place;
 }
 
 void UnitShell::hand_out() {
     try {
-        while (!gifts_.empty() && gifts_.top().cycle <= now()) {
-            const Gift gift = gifts_.top();
-            gifts_.pop();
+        while (!gifts_.empty() && gifts_.front().cycle <= now()) {
             settle();
+            const Gift& gift = gifts_.front();
             tokens->give(*gift.tokens);
             if (gift.retires) control->retired(gift.retired);
+            gifts_.pop_front();
         }
-        if (!gifts_.empty()) due_.notify(cycles(gifts_.top().cycle - now()));
+        if (!gifts_.empty()) due_.notify(cycles(gifts_.front().cycle - now()));
     } catch (...) {
         control->failed(std::current_exception());
     }

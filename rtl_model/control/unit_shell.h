@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
-#include <queue>
 #include <string>
 #include <systemc>
 #include <vector>
@@ -56,7 +56,7 @@ protected:
     /// later.
     void complete_at(std::int64_t free, std::int64_t latency);
     /// Gives these in that cycle.
-    void give_at(std::int64_t cycle, const std::vector<Token>& tokens);
+    void give_at(std::int64_t cycle, const Tokens& tokens);
     static std::int64_t now();
 
     const UnitServices services_;
@@ -66,13 +66,9 @@ protected:
 private:
     struct Gift {
         std::int64_t cycle = 0;
-        std::int64_t order = 0;  // of equal cycles, the first scheduled comes first
-        const std::vector<Token>* tokens = nullptr;
+        const Tokens* tokens = nullptr;
         bool retires = false;
         Retired retired;
-        bool operator<(const Gift& other) const {  // for a queue with the earliest on top
-            return cycle != other.cycle ? cycle > other.cycle : order > other.order;
-        }
     };
     enum class Step { fetch, tokens, start, busy };
     void run();
@@ -83,7 +79,7 @@ private:
     void count(const Command& command);
     void finish();
     void hand_out();
-    void push(Gift gift);
+    Gift& gift_at(std::int64_t cycle);
     void stall(StallCause cause);
 
     StallSource stalls_;
@@ -94,8 +90,7 @@ private:
     Retired retired_;  // of current_, so far
     std::int64_t free_ = 0;
     std::int64_t busy_cycles_ = 0;
-    std::int64_t gifts_made_ = 0;
-    std::priority_queue<Gift> gifts_;
+    std::deque<Gift> gifts_;  // the earliest first; of equal cycles, the first scheduled
     sc_core::sc_event due_{"due"};
 };
 

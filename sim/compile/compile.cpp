@@ -119,9 +119,10 @@ Program make_program(const std::shared_ptr<const Plans>& plans, std::vector<Lowe
     std::vector<std::size_t> lowered;
     bool keeps = true;
     std::size_t total = 0;
+    std::vector<Command> commands;
     for (const LowerPass& lower : passes) {
         lower(emitter);
-        std::vector<Command> commands = emitter.take_commands();
+        emitter.take_commands(commands);
         tokens.check(commands, emitter.tokens());
         lowered.push_back(commands.size());
         total += commands.size();

@@ -248,7 +248,7 @@ private:
     Unit unit_;
 };
 
-void put_tokens(std::ostringstream& text, const char* word, const std::vector<Token>& tokens,
+void put_tokens(std::ostringstream& text, const char* word, const Tokens& tokens,
                 const Program& program) {
     if (tokens.empty()) return;
     text << " " << word;

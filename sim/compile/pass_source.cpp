@@ -19,10 +19,9 @@ void PassSource::turn_to(std::size_t index) {
     if (index >= first_ && index - first_ < commands_.size()) return;
     const auto next = std::upper_bound(firsts_.begin(), firsts_.end(), index);
     const auto pass = static_cast<std::size_t>(next - firsts_.begin()) - 1;
-    commands_.clear();
     emitter_.expect_commands(firsts_.at(pass + 1) - firsts_[pass]);
     passes_.at(pass)(emitter_);
-    commands_ = emitter_.take_commands();
+    emitter_.take_commands(commands_);
     first_ = firsts_[pass];
     if (commands_.size() != *next - first_)
         throw std::logic_error("compile: a pass was lowered in two ways");

@@ -47,12 +47,12 @@ Command command(Unit unit, Command::Operands operands, Box b = {}) {
     return c;
 }
 
-Command waiting(Command c, std::vector<Token> tokens) {
+Command waiting(Command c, Tokens tokens) {
     c.waits = std::move(tokens);
     return c;
 }
 
-Command giving(Command c, std::vector<Token> tokens) {
+Command giving(Command c, Tokens tokens) {
     c.gives = std::move(tokens);
     return c;
 }

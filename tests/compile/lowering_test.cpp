@@ -221,7 +221,7 @@ Datapath output_stationary() {
 }
 
 int count_tokens(const Program& program, const std::vector<Command>& commands,
-                 const std::vector<Token> Command::*list, const std::string& name) {
+                 const Tokens Command::*list, const std::string& name) {
     int count = 0;
     for (const Command& command : commands)
         for (const Token token : command.*list) count += program.tokens[token].name == name ? 1 : 0;

@@ -15,6 +15,12 @@ void expect_access(const Access& access, Space space, bool is_write, std::int64_
     EXPECT_EQ(access.bytes, bytes);
 }
 
+std::vector<Access> accesses_of(const Command& command, const MachineConfig& config) {
+    std::vector<Access> accesses(3);  // what was there goes
+    find_accesses(command, config, accesses);
+    return accesses;
+}
+
 TEST(AccessTest, AGemmsInputEndsAtTheImagesEdge) {
     // 3x3, padding 1, over output rows 2..3 of a 4x5 image of 8 channels: input rows 1..3 (row 4
     // is padding). The tile in the buffer begins with image row 1 at address 1000.

@@ -84,8 +84,8 @@ protected:
         return static_cast<Token>(program.tokens.size() - 1);
     }
     /// A command of a fake unit. Its operands touch no memory that has banks.
-    Command& add(Unit unit, std::int32_t busy, std::int32_t latency, std::vector<Token> waits = {},
-                 std::vector<Token> gives = {}) {
+    Command& add(Unit unit, std::int32_t busy, std::int32_t latency, Tokens waits = {},
+                 Tokens gives = {}) {
         Command command;
         command.unit = unit;
         command.layer = busy;
@@ -98,8 +98,8 @@ protected:
     }
     /// A one-run LOAD (dma_read) or STORE (dma_write).
     Command& add_transfer(Unit unit, Space space, std::int64_t dram_address,
-                          std::int64_t buffer_address, std::int64_t bytes,
-                          std::vector<Token> waits = {}, std::vector<Token> gives = {}) {
+                          std::int64_t buffer_address, std::int64_t bytes, Tokens waits = {},
+                          Tokens gives = {}) {
         Command& command = add(unit, 0, 0, std::move(waits), std::move(gives));
         Transfer transfer;
         transfer.buffer = space;

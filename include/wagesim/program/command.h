@@ -57,8 +57,8 @@ struct Command {
     std::int32_t tile = 0;  ///< output tile of the layer's pass
     Box box;                ///< the output elements it works on, in its layer's output tensor
     Operands operands;
-    std::vector<Token> waits;
-    std::vector<Token> gives;  ///< at completion
+    Tokens waits;
+    Tokens gives;  ///< at completion
 };
 
 /// LOAD, STORE, WLOAD, ... as listings and traces print it.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <boost/container/static_vector.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ inline constexpr int space_count = 5;
 /// A counting semaphore: `wait` takes one (blocking at zero), `give` adds one. Each token has one
 /// giving and one waiting unit, so the k-th wait is met by the k-th give (and the initial ones).
 using Token = std::uint16_t;
+/// A token may stand in it more than once. They lie in the command: no allocation, no detour.
+using Tokens = boost::container::static_vector<Token, 12>;
 
 /// Quantisation point of one layer. layer = -1: the network's input.
 struct QpId {
@@ -102,7 +105,7 @@ struct Gemm {
     WeightView weights;              ///< os: row j is index k0 + j
     /// ws: given `array_rows + array_columns - 1` cycles after the start, when the last PE has
     /// taken its new weight: the shadow registers are free.
-    std::vector<Token> gives_at_swap;
+    Tokens gives_at_swap;
 };
 
 /// A tile in a buffer: element (n, h, w, c) of the command's box, counted from the box's origin,

@@ -379,7 +379,7 @@ private:
         std::size_t waits = 0;            // met so far
     };
 
-    void check_tokens(std::size_t i, const std::vector<Token>& tokens) const {
+    void check_tokens(std::size_t i, const Tokens& tokens) const {
         for (const Token token : tokens)
             if (token >= tokens_.size()) refuse(i, "names a token that does not exist");
     }
@@ -423,7 +423,7 @@ private:
     std::optional<std::int64_t> start_time(const UnitState& unit) const {
         if (unit.started == unit.commands.size()) return std::nullopt;
         const std::size_t i = unit.commands[unit.started];
-        const std::vector<Token>& waits = program_.at(i).waits;
+        const Tokens& waits = program_.at(i).waits;
         std::int64_t time = std::max(times_[i].issue, unit.free);
         for (std::size_t w = 0; w < waits.size(); ++w) {
             const TokenState& token = tokens_[waits[w]];

@@ -101,8 +101,12 @@ public:
     void emit(Command command) { commands_.push_back(std::move(command)); }
     void fence(int layer);
 
-    /// What was emitted since the last time.
-    std::vector<Command> take_commands() { return std::exchange(commands_, {}); }
+    /// What was emitted since the last time, in exchange for `room`, which takes what comes next: a
+    /// pass's commands fill new pages only where no pass before was as large.
+    void take_commands(std::vector<Command>& room) {
+        room.clear();
+        std::swap(commands_, room);
+    }
     void expect_commands(std::size_t count) { commands_.reserve(count); }
     /// All that have been named so far.
     const std::vector<TokenInfo>& tokens() const { return tokens_; }
