@@ -262,6 +262,7 @@ private:
             return StepRegisters{options_.seed, static_cast<std::uint32_t>(step), schedule.lr(step),
                                  dr};
         };
+        judge.collects(directory_.has_value());
         judge.on_complete([&](const check::TensorVerdict& verdict) {
             if (!directory_) return false;
             if (is_dumped(judge, verdict)) return true;

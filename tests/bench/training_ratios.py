@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A training step on the machine beside a float32 emulation of it in PyTorch, one thread each; then
-how the machine's time grows with the batch and with the network's width.
+"""A training step on the machine beside a float32 emulation of it in PyTorch; then how the machine's
+time grows with the array, the batch and the network's width.
 
 Every round runs each once, one after the other; a ratio is formed within its round, and the median
 over the rounds counts.
@@ -17,10 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def milliseconds(options, *prefix):
-    """By name, from wagesim_bench_training; checked: with the golden model on a second thread."""
+def milliseconds(options, threads):
+    """By name, from wagesim_bench_training."""
     lines = subprocess.run(
-        [*prefix, options.programs / "wagesim_bench_training", options.data, options.network, str(options.batch), "1"],
+        [options.programs / "wagesim_bench_training", options.data, options.network, str(options.batch), "1",
+         str(threads)],
         check=True, capture_output=True, text=True).stdout.splitlines()
     return {line[2:24].strip(): float(line[24:].split()[0]) for line in lines if line.startswith("  ")}
 
@@ -36,19 +37,22 @@ def beside_pytorch(options):
     step = Step(options.network, options.batch)
     rounds = []
     for _ in range(options.rounds):
-        times = milliseconds(options)
-        times["one core"] = milliseconds(options, "taskset", "-c", "0")["checked"]
-        times["pytorch"] = 1000 * statistics.median(step.run() for _ in range(3))
-        rounds.append(times)
+        one, two = milliseconds(options, 1), milliseconds(options, 2)
+        rounds.append({"PyTorch, fake-quantised, float32": 1000 * statistics.median(step.run() for _ in range(3)),
+                       "golden model": one["golden model"],
+                       "machine": one["machine"], "machine, two threads": two["machine"],
+                       "checked": one["checked"], "checked, two threads": two["checked"]})
 
-    print(f"training step of {options.network.stem}, images: {options.batch}; medians of {options.rounds} rounds in turn")
-    for name, what in (("pytorch", "PyTorch, fake-quantised, float32"), ("machine", "machine"),
-                       ("golden model", "golden model"), ("checked", "checked: both at once, two cores"),
-                       ("one core", "checked on one core")):
+    print(f"training step of {options.network.stem}, images: {options.batch}; medians of {options.rounds} rounds in turn;"
+          " one thread unless said")
+    pytorch = next(iter(rounds[0]))
+    for name in rounds[0]:
         median = statistics.median(r[name] for r in rounds)
-        ratio = statistics.median(r[name] / r["pytorch"] for r in rounds)
-        print(f"  {what:36} {median:8.1f} ms  {ratio:5.2f}x PyTorch's time")
-    print(f"  two cores against one {statistics.median(r['one core'] / r['checked'] for r in rounds):5.2f}x")
+        ratio = statistics.median(r[name] / r[pytorch] for r in rounds)
+        print(f"  {name:34} {median:8.1f} ms  {ratio:5.2f}x PyTorch's time")
+    for name in ("machine", "checked"):
+        ratio = statistics.median(r[name] / r[f"{name}, two threads"] for r in rounds)
+        print(f"  two threads against one, {name:10} {ratio:5.2f}x")
 
 
 def widened(network, factor, directory):
@@ -62,26 +66,28 @@ def widened(network, factor, directory):
     return path
 
 
-def run_once(options, network, batch, *more):
-    """Summary of one step on the machine."""
+def steps(options, network, batch, datapath, count):
+    """Summary of so many steps on the machine, one thread."""
     return json.loads(subprocess.run(
-        [options.programs / "wagesim", "run", network, "--mode", "train", "--steps", "1", "--batch", str(batch),
-         "--data", options.data, "--golden", "none", "--json", *more],
+        [options.programs / "wagesim", "run", network, "--mode", "train", "--steps", str(count), "--batch", str(batch),
+         "--data", options.data, "--datapath", datapath, "--golden", "none", "--threads", "1", "--json"],
         check=True, capture_output=True, text=True).stdout)
 
 
 def cost(options):
-    """Time of a step of several sizes, once each."""
-    print(f"machine: a step of {options.network.stem} by array, batch and width")
+    """Of a step, start left out: the difference of three steps and one, halved."""
+    print(f"machine: a step of {options.network.stem} by array, batch and width, one thread, once each")
     print(f"  {'array':>7} {'batch':>5} {'width':>6} {'GMACs':>8} {'Mcycles':>8} {'seconds':>8} {'MMAC/s':>8}")
     with tempfile.TemporaryDirectory() as directory:
         for size, batch, factor in ((16, 1, 0.5), (16, 1, 1), (16, 1, 2), (16, 2, 1), (16, 4, 1), (16, 8, 1),
                                     (32, 1, 1), (64, 1, 1)):
             datapath = Path(directory) / "datapath.json"
             datapath.write_text(json.dumps({"machine": {"array_rows": size, "array_columns": size}}))
-            run = run_once(options, widened(options.network, factor, directory), batch, "--datapath", datapath)
-            print(f"  {f'{size}x{size}':>7} {batch:5} {factor:6g} {run['macs'] / 1e9:8.2f} {run['cycles'] / 1e6:8.1f}"
-                  f" {run['wall_seconds']:8.2f} {run['macs'] / run['wall_seconds'] / 1e6:8.0f}")
+            one, three = (steps(options, widened(options.network, factor, directory), batch, datapath, count)
+                          for count in (1, 3))
+            macs, cycles, seconds = ((three[key] - one[key]) / 2 for key in ("macs", "cycles", "wall_seconds"))
+            print(f"  {f'{size}x{size}':>7} {batch:5} {factor:6g} {macs / 1e9:8.2f} {cycles / 1e6:8.1f}"
+                  f" {seconds:8.2f} {macs / seconds / 1e6:8.0f}")
 
 
 def main():

@@ -370,6 +370,34 @@ TEST(Judge, MeasuresTheErrorAgainstTheUnquantisedNetwork) {
     EXPECT_NEAR(*bench.verdict().sqnr_db, 10 * std::log10(signal / noise), 1e-9);
 }
 
+TEST(Judge, WithoutAGoldenModelKeepsCodesOrOnlyCountsThem) {
+    Bench bench;
+    for (const bool collects : {true, false}) {
+        Judge judge(bench.network_, nullptr);
+        judge.collects(collects);
+        judge.begin_batch({{{0, Qp::A}, {1, 1, 1, 4}}, {{0, Qp::z}, {1, 1, 1, 1}}});
+        const Codes all{7, -3, 9, 100}, end{9, 100};
+        Tap tap = Bench::tap_of({0, Qp::A}, end, {8, 5});
+        tap.box.w0 = 2;
+        tap.box.w = 2;
+        tap.saturations = 3;
+        judge.on_tap(tap);
+        judge.on_tap(tap);  // twice
+        tap.codes = all.data();
+        tap.box.w0 = 0;
+        judge.on_tap(tap);
+        judge.finish();
+        EXPECT_EQ(judge.verdicts()[0].saturations, 9);
+        ASSERT_EQ(judge.findings().size(), 2U);
+        EXPECT_EQ(judge.findings()[0].text, "1 of 1 elements were never made");
+        EXPECT_EQ(judge.findings()[1].text, "2 elements were made more than once");
+        EXPECT_EQ(judge.tensor({0, Qp::A}).has_value(), collects);
+        if (collects) {
+            EXPECT_EQ(judge.tensor({0, Qp::A})->codes, all);
+        }
+    }
+}
+
 TEST(Judge, WithoutAGoldenModelCollectsAndComparesNothing) {
     const Network network = parse_network(
         R"({"name": "n", "input": {"shape": [1, 1, 2]}, "layers": [{"name": "relu", "type": "relu"}]})",

@@ -78,6 +78,9 @@ public:
     /// in the making. Of a batch with a golden model all must stay for finish().
     void on_complete(std::function<bool(const TensorVerdict&)> stays) { stays_ = std::move(stays); }
 
+    /// Without a golden model: whether codes are kept, or only counted. By default they are kept.
+    void collects(bool collects) { collects_ = collects; }
+
     /// `expected`: every quantisation point this batch must deliver. The golden model has begun
     /// the same batch.
     void begin_batch(const std::vector<ExpectedTensor>& expected);
@@ -155,6 +158,7 @@ private:
     const Network& network_;
     golden::Model* const model_;
     std::function<bool(const TensorVerdict&)> stays_ = [](const TensorVerdict&) { return true; };
+    bool collects_ = true;
     bool is_judging_ = false;
     bool is_step_ = false;
     golden::Points points_;
