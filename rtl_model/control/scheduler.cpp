@@ -1,6 +1,8 @@
 // The layer scheduler: issues a program's commands in order into the units' queues.
 #include "control/scheduler.h"
 
+#include <algorithm>
+
 #include "control/clock.h"
 
 namespace wagesim::rtl {
@@ -36,6 +38,8 @@ void Scheduler::run() {
     }
 }
 
+/// A command whose queue has room is issued in its cycle whatever happens until then: it is pushed
+/// ahead of time, except where waves show the scheduler.
 bool Scheduler::advance() {
     if (program_ == nullptr) {
         next_trigger(loaded_);
@@ -43,13 +47,9 @@ bool Scheduler::advance() {
     }
     const bool at_end = next_ == program_->size();
     const std::int64_t now = present_cycle();
-    if (!at_end && now < earliest_) {
-        show(Waves::State::issue);
-        next_trigger(cycles(earliest_ - now));
-        return false;
-    }
     const Command* command = at_end ? nullptr : &program_->at(next_);
     if (at_end || std::holds_alternative<Fence>(command->operands)) {
+        if (!at_end && !comes(earliest_)) return false;
         if (outstanding_ > 0) {
             show(Waves::State::fence);
             next_trigger(idle_);
@@ -63,22 +63,37 @@ bool Scheduler::advance() {
         }
         tokens_.admit(*command, next_);
         execute_fence();
-    } else {
-        auto& queue = queues[static_cast<std::size_t>(command->unit)];
-        if (!queue->has_room()) {
-            show(Waves::State::blocked);
-            next_trigger(queue->room_made());
-            return false;
-        }
-        tokens_.admit(*command, next_);
-        ++outstanding_;
-        queue->push({command, static_cast<std::int64_t>(next_), now});
+        issued(*command, now);
+        return true;
     }
-    if (waves_ != nullptr) waves_->issued(now, static_cast<std::int64_t>(next_), *command);
-    ++next_;
-    last_progress_ = now;
-    earliest_ = now + issue_cycles_;
+    if (waves_ != nullptr && !comes(earliest_)) return false;
+    auto& queue = queues[static_cast<std::size_t>(command->unit)];
+    if (!queue->has_room()) {
+        show(Waves::State::blocked);
+        next_trigger(queue->room_made());
+        return false;
+    }
+    tokens_.admit(*command, next_);
+    ++outstanding_;
+    const std::int64_t cycle = std::max(now, earliest_);
+    queue->push({command, static_cast<std::int64_t>(next_), cycle});
+    issued(*command, cycle);
     return true;
+}
+
+bool Scheduler::comes(std::int64_t cycle) {
+    const std::int64_t now = present_cycle();
+    if (now >= cycle) return true;
+    show(Waves::State::issue);
+    next_trigger(cycles(cycle - now));
+    return false;
+}
+
+void Scheduler::issued(const Command& command, std::int64_t cycle) {
+    if (waves_ != nullptr) waves_->issued(cycle, static_cast<std::int64_t>(next_), command);
+    ++next_;
+    last_progress_ = cycle;
+    earliest_ = cycle + issue_cycles_;
 }
 
 void Scheduler::execute_fence() {
@@ -91,7 +106,7 @@ void Scheduler::execute_fence() {
 }
 
 void Scheduler::retired(const Retired& retired) {
-    last_progress_ = present_cycle();
+    last_progress_ = std::max(last_progress_, present_cycle());
     for (std::size_t space = 0; space < space_count; ++space) {
         done_.bytes_read[space] += retired.bytes_read[space];
         done_.bytes_written[space] += retired.bytes_written[space];

@@ -38,7 +38,9 @@ public:
 
 private:
     void run();
-    bool advance();  // false: it waits, and a next_trigger is set
+    bool advance();                  // false: it waits, and a next_trigger is set
+    bool comes(std::int64_t cycle);  // likewise
+    void issued(const Command& command, std::int64_t cycle);
     void execute_fence();
     void retired(const Retired& retired) override;
     void failed(std::exception_ptr error) override;

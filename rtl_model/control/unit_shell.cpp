@@ -139,6 +139,7 @@ void UnitShell::finish() {
         services_.waves->ended(unit_, free_);
         services_.waves->stalled(unit_, free_, to_string(StallCause::control));
     }
+    hand_out();
 }
 
 void UnitShell::stall(StallCause cause) {
@@ -148,22 +149,23 @@ void UnitShell::stall(StallCause cause) {
 void UnitShell::complete_at(std::int64_t free, std::int64_t latency) {
     retired_.busy = free - retired_.started;
     retired_.finished = free + latency;
-    Gift& gift = gift_at(retired_.finished);
+    Gift& gift = gift_at(retired_.finished, latency > 0);  // without: finish() hands it out
     gift.tokens = &current_.command->gives;
     gift.retires = true;
     gift.retired = retired_;
 }
 
 void UnitShell::give_at(std::int64_t cycle, const Tokens& tokens_given) {
-    gift_at(cycle).tokens = &tokens_given;
+    gift_at(cycle, true).tokens = &tokens_given;
 }
 
-UnitShell::Gift& UnitShell::gift_at(std::int64_t cycle) {
+UnitShell::Gift& UnitShell::gift_at(std::int64_t cycle, bool needs_event) {
     auto place = gifts_.end();
     while (place != gifts_.begin() && std::prev(place)->cycle > cycle) --place;
-    if (place == gifts_.begin()) due_.notify(cycles(std::max<std::int64_t>(0, cycle - now())));
+    const bool is_first = place == gifts_.begin();
     place = gifts_.emplace(place);
     place->cycle = cycle;
+    if (is_first && needs_event) due_.notify(cycles(cycle - now()));
     return *place;
 }
 

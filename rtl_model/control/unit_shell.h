@@ -79,7 +79,7 @@ private:
     void count(const Command& command);
     void finish();
     void hand_out();
-    Gift& gift_at(std::int64_t cycle);
+    Gift& gift_at(std::int64_t cycle, bool needs_event);
     void stall(StallCause cause);
 
     StallSource stalls_;
