@@ -63,6 +63,19 @@ bool Accumulators::narrow(std::int64_t row, std::int64_t columns) {
     return true;
 }
 
+bool Accumulators::stay_within(std::int64_t limit, std::int64_t row, std::int64_t rows) {
+    for (const std::int64_t end = row + rows; row < end; ++row) {
+        std::int32_t& most = most_[static_cast<std::size_t>(row)];
+        if (most < 0) return false;
+        if (most <= limit) continue;
+        most = 0;
+        for (std::int32_t c = 0; c < held_[static_cast<std::size_t>(row)]; ++c)
+            most = std::max(most, std::abs(narrow_[static_cast<std::size_t>(row * distance_ + c)]));
+        if (most > limit) return false;
+    }
+    return true;
+}
+
 std::int32_t* Accumulators::narrow_rows(std::int64_t row, std::int64_t rows, std::int64_t columns,
                                         std::int64_t most, bool begin, const std::int64_t* bias) {
     if (watch_ != nullptr || rows < 1) return nullptr;
@@ -70,11 +83,19 @@ std::int32_t* Accumulators::narrow_rows(std::int64_t row, std::int64_t rows, std
     require_row(row + rows - 1, columns);
     const std::int64_t limit = (std::int64_t{1} << (std::min(bits_, 32) - 1)) - 1 - most;
     if (!begin) {
-        for (std::int64_t r = row; r < row + rows; ++r) {
-            require_held(r, columns);
-            if (!is_narrow(r) || most_[static_cast<std::size_t>(r)] > limit) return nullptr;
+        const std::int32_t* const held = held_.data() + row;
+        std::int32_t* const known = most_.data() + row;
+        // Negative where a row holds too little, is wide, or may be too large: most often none is.
+        const auto needed = static_cast<std::int32_t>(columns);
+        const auto most_allowed = static_cast<std::int32_t>(std::max<std::int64_t>(limit, -1));
+        std::int32_t lacking = 0, unsure = 0;
+        for (std::int64_t r = 0; r < rows; ++r) {
+            lacking |= held[r] - needed;
+            unsure |= known[r] | (most_allowed - std::max(known[r], 0));
         }
-        for (std::int64_t r = row; r < row + rows; ++r) most_[static_cast<std::size_t>(r)] += most;
+        for (std::int64_t r = row; lacking < 0 && r < row + rows; ++r) require_held(r, columns);
+        if (unsure < 0 && !stay_within(limit, row, rows)) return nullptr;
+        for (std::int64_t r = 0; r < rows; ++r) known[r] += static_cast<std::int32_t>(most);
         return narrow_.data() + row * distance_;
     }
     std::int64_t largest = 0;  // of the bias
@@ -88,15 +109,15 @@ std::int32_t* Accumulators::narrow_rows(std::int64_t row, std::int64_t rows, std
         for (std::int64_t c = 0; c < columns; ++c)
             values[c] = bias == nullptr ? 0 : static_cast<std::int32_t>(bias[c]);
         std::fill_n(overflowed_.data() + r * columns_, columns, std::uint8_t{0});
-        held_[static_cast<std::size_t>(r)] = columns;
-        most_[static_cast<std::size_t>(r)] = largest + most;
+        held_[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(columns);
+        most_[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(largest + most);
     }
     return narrow_.data() + row * distance_;
 }
 
 void Accumulators::start(std::int64_t row, std::int64_t columns, const std::int64_t* initial) {
     require_row(row, columns);
-    held_[static_cast<std::size_t>(row)] = columns;
+    held_[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(columns);
     std::int64_t* values = widen(row);
     std::uint8_t* overflowed = overflowed_.data() + row * columns_;
     if (initial == nullptr) {
@@ -164,7 +185,7 @@ void Accumulators::load(std::int64_t row, std::int64_t columns, FlaggedSum* sums
 
 void Accumulators::store(std::int64_t row, std::int64_t columns, const FlaggedSum* sums) {
     require_row(row, columns);
-    held_[static_cast<std::size_t>(row)] = columns;
+    held_[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(columns);
     std::int64_t* const values = widen(row);
     for (std::int64_t c = 0; c < columns; ++c) {
         values[c] = sums[c].value;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "buffer/aligned.h"
 #include "buffer/buffer.h"
 #include "buffer/injection.h"
 #include "wagesim/format/format.h"
@@ -97,6 +98,9 @@ private:
     std::int64_t* widen(std::int64_t row);
     /// Back to 32; false: an element behind the first `columns` does not fit.
     bool narrow(std::int64_t row, std::int64_t columns);
+    /// Whether all of the rows are narrow, and no sum larger than `limit`: looks at the sums of a
+    /// row of which it is not known.
+    bool stay_within(std::int64_t limit, std::int64_t row, std::int64_t rows);
     [[noreturn]] void refuse_row(std::int64_t row, std::int64_t columns) const;
     [[noreturn]] void refuse_read(std::int64_t row) const;
 
@@ -104,11 +108,11 @@ private:
     int bits_;
     Overflow overflow_;
     std::vector<std::int64_t> values_;         // of rows that are wide
-    std::vector<std::int32_t> narrow_;         // of the others, `distance_` a row
-    std::vector<std::int64_t> most_;           // no sum of the row is larger; -1: it is wide
+    AlignedVector<std::int32_t> narrow_;       // of the others, `distance_` a row
+    std::vector<std::int32_t> most_;           // no sum of the row is larger; -1: it is wide
     mutable std::vector<std::int64_t> shown_;  // a narrow row in 64 bits
     std::vector<std::uint8_t> overflowed_;     // one byte an element, 0 or 1
-    std::vector<std::int64_t> held_;           // per row: its first so many columns hold data
+    std::vector<std::int32_t> held_;           // per row: its first so many columns hold data
     FlipWatch* watch_ = nullptr;
 };
 

@@ -60,10 +60,9 @@ public:
         const std::uint64_t head = ~std::uint64_t{0} << (address % 64);
         const std::uint64_t tail = ~std::uint64_t{0} >> (63 - (address + bytes - 1) % 64);
         if (first == last) return (written_[first] & head & tail) == (head & tail);
-        if ((written_[first] & head) != head || (written_[last] & tail) != tail) return false;
-        for (std::size_t word = first + 1; word < last; ++word)
-            if (written_[word] != ~std::uint64_t{0}) return false;
-        return true;
+        std::uint64_t all = (written_[first] | ~head) & (written_[last] | ~tail);
+        for (std::size_t word = first + 1; word < last; ++word) all &= written_[word];
+        return all == ~std::uint64_t{0};
     }
 
     std::int64_t capacity() const { return capacity_; }
