@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace wagesim::rtl {
 
@@ -30,6 +31,10 @@ void add_products(const OperandBlock& block, const std::int16_t* weights, int pa
                   std::int32_t* sums, std::int64_t lanes);
 void add_products(const OperandBlock& block, const std::int16_t* weights, int pairs,
                   std::int64_t* sums, std::int64_t lanes);
+/// The kernels that this host has, the fastest first, which is the one that is used.
+using AddProducts = void(const OperandBlock&, const std::int16_t*, int, std::int32_t*,
+                         std::int64_t);
+std::vector<AddProducts*> add_products_kernels();
 
 /// Output-stationary: the accumulators of a row take one product in each of `count` cycles, in
 /// order; weights of cycle i at weights[i * lanes + c]. No sum leaves 64 bits.
