@@ -25,10 +25,4 @@ constexpr std::int64_t largest_product(int operand_bits, int weight_bits) {
     return std::int64_t{1} << (operand_bits - 1 + weight_bits - 1);
 }
 
-/// `flags`: 0 or 1 each.
-inline void shift_flagged(const std::uint8_t* flags, std::int64_t count, std::int16_t* codes) {
-    for (std::int64_t i = 0; i < count; ++i)
-        codes[i] = static_cast<std::int16_t>(codes[i] * (1 + flags[i] * ((1 << flag_shift) - 1)));
-}
-
 }  // namespace wagesim::rtl

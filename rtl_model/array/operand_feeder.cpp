@@ -6,7 +6,6 @@
 
 #include "array/multiplier.h"
 #include "array/operand_kernels.h"
-#include "vector/bit_plane.h"
 #include "vector/tile_view.h"
 
 namespace wagesim::rtl {
@@ -65,17 +64,9 @@ void OperandFeeder::apply_flags(const Run& run, std::int64_t n, std::int32_t ih,
                                  (ih - gemm_.h0) * plane.stride_h +
                                  (iw - gemm_.w0) * plane.stride_w + first / 8;
     const std::int64_t stride = gemm_.stride_x * plane.stride_w;
-    const std::uint8_t* from =
+    const std::uint8_t* const bits =
         flags_->read_runs(address, (first % 8 + run.length + 7) / 8, stride, pixels);
-    if (first % 8 == 0) {
-        shift_by_bits(from, stride, pixels, run.length, operands, length);
-        return;
-    }
-    flag_values_.resize(static_cast<std::size_t>(run.length));
-    for (std::int32_t p = 0; p < pixels; ++p, from += stride, operands += length) {
-        unpack(from, first % 8, run.length, 1, flag_values_.data());
-        shift_flagged(flag_values_.data(), run.length, operands);
-    }
+    shift_by_bits(bits, first % 8, stride, pixels, run.length, operands, length);
 }
 
 void OperandFeeder::fetch(const Pixel& first, std::int32_t pixels, std::int16_t* operands,

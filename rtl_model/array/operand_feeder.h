@@ -44,7 +44,6 @@ private:
     Buffer& activations_;
     Buffer* flags_ = nullptr;  // where their plane lies; null: there are none
     std::vector<Run> runs_;
-    std::vector<std::uint8_t> flag_values_;
 };
 
 }  // namespace wagesim::rtl

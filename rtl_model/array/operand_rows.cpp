@@ -4,11 +4,18 @@
 #include <algorithm>
 #include <string>
 
+#include "array/operand_kernels.h"
 #include "control/extent.h"
 
 namespace wagesim::rtl {
+namespace {
 
-OperandRows::OperandRows(const Command& command, Memories& memories)
+constexpr std::int64_t block_operands = 4096;  // stay in the host's nearest cache
+
+}  // namespace
+
+OperandRows::OperandRows(const Command& command, Memories& memories,
+                         AlignedVector<std::int16_t>& storage)
     : gemm_(std::get<Gemm>(command.operands)),
       box_(command.box),
       count_(streamed_rows(gemm_, box_)),
@@ -17,8 +24,14 @@ OperandRows::OperandRows(const Command& command, Memories& memories)
       first_w_(box_.w0 / box_.step_w),
       feeder_(gemm_, gemm_.turned ? gemm_.m0 : gemm_.k0, gemm_.turned ? gemm_.m : gemm_.k,
               memories),
-      rows_(static_cast<std::size_t>((gemm_.turned ? 1 : box_.w) * length_)) {
+      storage_(storage) {
     if (gemm_.turned) read_columns();
+}
+
+std::int16_t* OperandRows::room_for(std::int64_t operands) {
+    const auto size = static_cast<std::size_t>(operands);
+    if (storage_.size() < size) storage_.resize(size);
+    return storage_.data();
 }
 
 void OperandRows::read_columns() {
@@ -29,41 +42,45 @@ void OperandRows::read_columns() {
     w_ = gemm_.k0 % box_.w;
     h_ = gemm_.k0 / box_.w % box_.h;
     n_ = gemm_.k0 / box_.w / box_.h;
-    std::vector<std::int16_t> pixels(static_cast<std::size_t>(length_ * count_));
+    std::int16_t* const pairs = room_for(2 * length_ * count_);
+    std::int16_t* const pixels = pairs + length_ * count_;
     for (std::int32_t k = 0; k < gemm_.k;) {
         const std::int32_t count = std::min(box_.w - w_, gemm_.k - k);
-        fetch_pixels(count, pixels.data() + k * count_, count_);
+        fetch_pixels(count, pixels + k * count_, count_);
         k += count;
     }
-    pairs_.resize(pixels.size());
-    std::int16_t* pair = pairs_.data();
-    for (std::int64_t k = 0; k < length_; k += 2) {
-        const std::int16_t* const even = pixels.data() + k * count_;
-        const std::int16_t* const odd = even + count_;
-        for (std::int64_t row = 0; row < count_; ++row) {
-            *pair++ = even[row];
-            *pair++ = odd[row];
-        }
-    }
+    for (std::int64_t k = 0; k < length_; k += 2)
+        interleave(pixels + k * count_, pixels + (k + 1) * count_, count_, pairs + k * count_);
 }
 
 const std::int16_t* OperandRows::next() {
     if (!gemm_.turned) {
-        fetch_pixels(1, rows_.data(), length_);
-        return rows_.data();
+        std::int16_t* const row = room_for(length_);
+        fetch_pixels(1, row, length_);
+        return row;
     }
-    for (std::int64_t k = 0; k < length_; ++k)
-        rows_[static_cast<std::size_t>(k)] =
-            pairs_[static_cast<std::size_t>((k / 2 * count_ + next_row_) * 2 + k % 2)];
-    ++next_row_;
-    return rows_.data();
+    const std::int16_t* pair = storage_.data() + 2 * next_row_++;
+    std::int16_t* const row = storage_.data() + length_ * count_;
+    for (std::int64_t k = 0; k < length_; k += 2, pair += 2 * count_) {
+        row[k] = pair[0];
+        row[k + 1] = pair[1];
+    }
+    return row;
 }
 
 OperandBlock OperandRows::next_block() {
-    if (gemm_.turned) return {pairs_.data(), count_, 2, 2 * count_};
-    const std::int32_t pixels = box_.w - w_;
-    fetch_pixels(pixels, rows_.data(), length_);
-    return {rows_.data(), pixels, length_};
+    if (gemm_.turned) return {storage_.data(), count_, 2, 2 * count_};
+    const std::int64_t rows =
+        std::min(count_ - next_row_, std::max<std::int64_t>(1, block_operands / length_));
+    std::int16_t* const operands = room_for(rows * length_);
+    for (std::int64_t row = 0; row < rows;) {
+        const auto pixels =
+            static_cast<std::int32_t>(std::min<std::int64_t>(box_.w - w_, rows - row));
+        fetch_pixels(pixels, operands + row * length_, length_);
+        row += pixels;
+    }
+    next_row_ += rows;
+    return {operands, rows, length_};
 }
 
 /// Those of a row of the box, at most.

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "array/operand_feeder.h"
 #include "array/pe_kernels.h"
+#include "buffer/aligned.h"
 #include "buffer/memories.h"
 #include "wagesim/program/command.h"
 
@@ -16,27 +16,29 @@ namespace wagesim::rtl {
 /// that transposes.
 class OperandRows {
 public:
-    OperandRows(const Command& command, Memories& memories);
+    /// `storage` is where rows are put; a later GEMM may have it next.
+    OperandRows(const Command& command, Memories& memories, AlignedVector<std::int16_t>& storage);
 
     std::int64_t count() const { return count_; }
-    /// Operands of the next row, until the next call; behind an odd k a 0.
+    /// Operands of the next row, until the next call.
     const std::int16_t* next();
-    /// As many of the next rows as are read in one go, at least one.
+    /// As many of the next rows as are read in one go, at least one, until the next call. Behind an
+    /// odd k is any number.
     OperandBlock next_block();
 
 private:
     void fetch_pixels(std::int32_t pixels, std::int16_t* operands, std::int64_t length);
     void read_columns();
+    std::int16_t* room_for(std::int64_t operands);
 
     const Gemm& gemm_;
     const Box box_;
-    const std::int64_t count_, length_;
+    const std::int64_t count_, length_;     // of a row, with what is behind an odd k
     const std::int32_t first_h_, first_w_;  // of the box, in its steps
     OperandFeeder feeder_;
     std::int32_t n_ = 0, h_ = 0, w_ = 0;  // the next pixel, within the box
-    std::vector<std::int16_t> rows_;      // of a row of pixels; turned: one, as next() shows it
-    std::vector<std::int16_t> pairs_;     // turned: [pair of pixels][row][2]
-    std::int64_t next_row_ = 0;           // turned
+    std::int64_t next_row_ = 0;
+    AlignedVector<std::int16_t>& storage_;  // turned: [pair of pixels][row][2], then one row
 };
 
 }  // namespace wagesim::rtl

@@ -33,10 +33,13 @@ void os_gemm(const Command& command, Memories& memories, const std::int64_t* bia
         largest_product(multiplier_bits(gemm.bytes, gemm.flags),
                         multiplier_bits(gemm.weights.bytes, gemm.weights.flags));
     Accumulators& accumulators = memories.accumulators;
-    const std::vector<std::int16_t> weights =
-        read_weights(memories, gemm.weights, gemm.k, gemm.columns);
-    TileProducts products(gemm.k, gemm.columns, weights.data(), gemm.columns, product);
-    OperandRows rows(command, memories);
+    std::vector<std::int16_t> weights(static_cast<std::size_t>(gemm.k) *
+                                      static_cast<std::size_t>(gemm.columns));
+    read_weights(memories, gemm.weights, gemm.k, gemm.columns, weights.data(), gemm.columns);
+    TileProducts products;
+    products.set(gemm.k, gemm.columns, weights.data(), gemm.columns, product);
+    AlignedVector<std::int16_t> storage;
+    OperandRows rows(command, memories, storage);
 
     // Where no sum on the way can leave the width, one addition of all products is as good as
     // one of each.

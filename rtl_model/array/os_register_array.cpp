@@ -125,19 +125,16 @@ private:
             const std::int64_t* biases, int rows, int columns)
             : index(place),
               gemm(std::get<Gemm>(command.operands)),
-              stream(command, memories),
+              stream(command, memories, storage),
               folds(ceil_divide(stream.count(), rows)),
               operands(static_cast<std::size_t>(gemm.k * rows)),
               weights(static_cast<std::size_t>(gemm.k * columns)) {
             if (biases != nullptr) bias.assign(biases, biases + gemm.columns);
-            const std::vector<std::int16_t> tile =
-                read_weights(memories, gemm.weights, gemm.k, gemm.columns);
-            for (std::int32_t j = 0; j < gemm.k; ++j)
-                std::copy_n(tile.begin() + j * gemm.columns, gemm.columns,
-                            weights.begin() + j * columns);
+            read_weights(memories, gemm.weights, gemm.k, gemm.columns, weights.data(), columns);
         }
         const std::int64_t index;  // of the command in the program
         const Gemm& gemm;
+        AlignedVector<std::int16_t> storage;
         OperandRows stream;
         const std::int64_t folds;
         std::vector<std::int64_t> bias;      // empty: none

@@ -2,23 +2,26 @@
 #include "array/tile_products.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+
+#include "array/operand_kernels.h"
 
 namespace wagesim::rtl {
 
-TileProducts::TileProducts(std::int32_t k, std::int32_t columns, const std::int16_t* weights,
-                           std::int64_t stride, std::int64_t largest_product)
-    : columns_(columns),
-      lanes_(round_up_lanes(columns)),
-      pairs_((k + 1) / 2),
-      most_(k * largest_product),
-      weights_(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_)) {
-    for (std::int32_t c0 = 0; c0 < columns; c0 += pe_lanes)
-        for (std::int32_t r = 0; r < k; ++r) {
-            const std::int16_t* const from = weights + r * stride + c0;
-            std::int16_t* const to = weights_.data() + index(r, c0) + r % 2;
-            const std::int32_t count = std::min(pe_lanes, columns - c0);
-            for (std::int32_t c = 0; c < count; ++c) to[2 * c] = from[c];
+void TileProducts::set(std::int32_t k, std::int32_t columns, const std::int16_t* weights,
+                       std::int64_t stride, std::int64_t largest_product) {
+    columns_ = columns;
+    lanes_ = round_up_lanes(columns);
+    pairs_ = (k + 1) / 2;
+    most_ = k * largest_product;
+    weights_.assign(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_), 0);
+    static constexpr std::array<std::int16_t, pe_lanes> zeros{};  // behind an odd k
+    for (std::int32_t c = 0; c < columns; c += pe_lanes)
+        for (std::int32_t r = 0; r < k; r += 2) {
+            const std::int16_t* const even = weights + r * stride + c;
+            interleave(even, r + 1 < k ? even + stride : zeros.data(),
+                       std::min(pe_lanes, columns - c), weights_.data() + index(r, c));
         }
 }
 

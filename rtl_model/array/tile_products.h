@@ -6,6 +6,7 @@
 
 #include "array/pe_kernels.h"
 #include "buffer/accumulators.h"
+#include "buffer/aligned.h"
 
 namespace wagesim::rtl {
 
@@ -14,11 +15,10 @@ class TileProducts {
 public:
     /// Weight (r, c) at [r * stride + c]. `largest_product`: of an operand and a weight, in
     /// magnitude.
-    TileProducts(std::int32_t k, std::int32_t columns, const std::int16_t* weights,
-                 std::int64_t stride, std::int64_t largest_product);
+    void set(std::int32_t k, std::int32_t columns, const std::int16_t* weights, std::int64_t stride,
+             std::int64_t largest_product);
 
     /// The exact sums of all k products of each row, added to accumulator rows from `row` on.
-    /// Behind an odd k must be a 0.
     void add_sums(const OperandBlock& block, Accumulators& accumulators, std::int64_t row,
                   bool start, const std::int64_t* bias);
     /// The products of one reduction index, one a column, until the next call.
@@ -33,9 +33,9 @@ private:
         return static_cast<std::size_t>(column * pairs_ + k / 2 * pe_lanes) * 2;
     }
 
-    const std::int32_t columns_, lanes_, pairs_;  // reduction indices two by two
-    const std::int64_t most_;                     // no sum of k products is larger
-    std::vector<std::int16_t> weights_;  // blocks of pe_lanes columns, each [pair][column][2]
+    std::int32_t columns_ = 0, lanes_ = 0, pairs_ = 0;  // reduction indices two by two
+    std::int64_t most_ = 0;                             // no sum of k products is larger
+    AlignedVector<std::int16_t> weights_;  // blocks of pe_lanes columns, each [pair][column][2]
     std::vector<std::int32_t> narrow_sums_;
     std::vector<std::int64_t> sums_;
 };

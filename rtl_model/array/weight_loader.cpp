@@ -1,7 +1,6 @@
 // The weight loader: weight buffer -> the array's shadow registers.
 #include "array/weight_loader.h"
 
-#include <algorithm>
 #include <string>
 #include <variant>
 
@@ -34,11 +33,8 @@ void WeightLoader::execute(const Command& command, std::int64_t, std::int64_t st
     shadow.rows = load.rows;
     shadow.columns = load.columns;
     shadow.bits = multiplier_bits(load.weights.bytes, load.weights.flags);
-    const std::vector<std::int16_t> tile =
-        read_weights(memories_, load.weights, load.rows, load.columns);
-    for (std::int32_t row = 0; row < load.rows; ++row)
-        std::copy_n(tile.begin() + row * load.columns, load.columns,
-                    shadow.weights.begin() + row * weights_.columns());
+    read_weights(memories_, load.weights, load.rows, load.columns, shadow.weights.data(),
+                 weights_.columns());
     if (steps) stepped_->registers().load(shadow);
 }
 

@@ -24,9 +24,12 @@ void ws_gemm(const Command& command, const ArrayWeights& weights, Memories& memo
              const std::int64_t* bias) {
     const auto& gemm = std::get<Gemm>(command.operands);
     const ArrayWeights::TileRegisters& tile = weights.active();
-    TileProducts products(gemm.k, gemm.columns, tile.weights.data(), weights.columns(),
-                          largest_product(multiplier_bits(gemm.bytes, gemm.flags), tile.bits));
-    OperandRows rows(command, memories);
+    // Their storage stays for the next GEMM.
+    static thread_local TileProducts products;
+    static thread_local AlignedVector<std::int16_t> storage;
+    products.set(gemm.k, gemm.columns, tile.weights.data(), weights.columns(),
+                 largest_product(multiplier_bits(gemm.bytes, gemm.flags), tile.bits));
+    OperandRows rows(command, memories, storage);
     const std::int64_t end = gemm.accumulator_row + rows.count();
     for (std::int64_t row = gemm.accumulator_row; row < end;) {
         const OperandBlock block = rows.next_block();

@@ -20,11 +20,12 @@ struct Stream {
         : start(cycle),
           index(place),
           gemm(std::get<Gemm>(command.operands)),
-          operands(command, memories) {}
+          operands(command, memories, storage) {}
 
     const std::int64_t start;
     const std::int64_t index;  // of the command in the program
     const Gemm& gemm;
+    AlignedVector<std::int16_t> storage;
     OperandRows operands;
     std::int64_t cycles_per_row = 1;
     std::int64_t entered = 0, left = 0;  // rows
