@@ -17,6 +17,10 @@
 #include "report/recorder.h"
 #include "session.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 using namespace wagesim;
@@ -124,6 +128,31 @@ void plain_loop(benchmark::State& state) {
     (void)w;
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+constexpr int ceiling_rounds = 100000;
+constexpr std::int64_t ceiling_macs = std::int64_t{16 * 8} * ceiling_rounds;
+
+/// What AVX2 can do at most: products of 16 bits in pairs, added to sums of 32 bits, nothing
+/// loaded or stored. Eight sums: more than an addition's latency times those that start in a cycle.
+__attribute__((target("avx2"))) void add_products_to_registers() {
+    __m256i operand = _mm256_set1_epi16(3), weight = _mm256_set1_epi16(-5);
+    __m256i sum0{}, sum1{}, sum2{}, sum3{}, sum4{}, sum5{}, sum6{}, sum7{};
+    for (int round = 0; round < ceiling_rounds; ++round)
+        for (__m256i* const sum : {&sum0, &sum1, &sum2, &sum3, &sum4, &sum5, &sum6, &sum7}) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(operand, weight));
+            // So that no product is the one before, and every sum is used.
+            asm volatile("" : "+x"(operand), "+x"(weight), "+x"(*sum));
+        }
+}
+
+void avx2_ceiling(benchmark::State& state) {
+    for (auto _ : state) add_products_to_registers();
+}
+#else
+constexpr bool has_avx2 = false;
+#endif
+
 /// Keeps the medians, prints the usual lines, then the ratios.
 class Ratios : public benchmark::ConsoleReporter {
 public:
@@ -150,6 +179,14 @@ public:
                             other, medians_[other],
                             static_cast<double>(w.macs) / medians_[other] / 1e3,
                             medians_[other] / tile);
+        if (medians_.count("avx2_ceiling") != 0) {
+            const double ceiling = static_cast<double>(ceiling_macs) / medians_["avx2_ceiling"];
+            std::printf("  %-24s %8.2f GMAC/s, of which the machine reaches %.1f %%\n",
+                        "AVX2's products and sums", ceiling / 1e6,
+                        100 * static_cast<double>(w.macs) / tile / ceiling);
+        } else {
+            std::printf("  AVX2's products and sums were not measured: this host has none\n");
+        }
     }
 
 private:
@@ -183,6 +220,10 @@ int sc_main(int argc, char** argv) {
     } else {
         benchmark::RegisterBenchmark("plain_loop", plain_loop)->Unit(benchmark::kMillisecond);
     }
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (has_avx2)
+        benchmark::RegisterBenchmark("avx2_ceiling", avx2_ceiling)->Unit(benchmark::kMillisecond);
+#endif
     Ratios reporter;
     benchmark::RunSpecifiedBenchmarks(&reporter);
     return 0;
