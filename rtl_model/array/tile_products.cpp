@@ -15,7 +15,8 @@ void TileProducts::set(std::int32_t k, std::int32_t columns, const std::int16_t*
     lanes_ = round_up_lanes(columns);
     pairs_ = (k + 1) / 2;
     most_ = k * largest_product;
-    weights_.assign(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_), 0);
+    weights_.resize(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(2 * pairs_));
+    if (columns < lanes_) std::fill(weights_.begin(), weights_.end(), std::int16_t{0});
     static constexpr std::array<std::int16_t, pe_lanes> zeros{};  // behind an odd k
     for (std::int32_t c = 0; c < columns; c += pe_lanes)
         for (std::int32_t r = 0; r < k; r += 2) {
